@@ -1,0 +1,220 @@
+"""Deployment names and the refs that belong to them: pure strings, no git (design, "Names", "Refs").
+
+A full name is `flow/deployment`, or one part alone. In a ref each half is percent-encoded where
+git or a file system would refuse or confuse it. The encoding is total over valid names and
+canonical: `decode` accepts exactly what `encode` produces, so no deployment has two refs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from git_deployments.errors import DeploymentsError
+
+ROOT = "refs/deployments/"
+REMOTE_ROOT = "refs/remote-deployments/"
+LONGEST = 200
+"""Bytes that an encoded full name may have (design, "Names")."""
+
+LIVE = "live"
+LOG = "log"
+VERSIONS = "versions"
+SOURCES = "sources"
+
+RESERVED = frozenset((LIVE, LOG, VERSIONS, SOURCES, "head"))
+"""Halves that would collide with a ref of ours, or with HEAD; compared without case."""
+
+_BANNED = "/%&><"
+_UNSAFE = frozenset(' ~^:?*[\\"|' + "".join(map(chr, range(32))) + "\x7f")
+_DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))])
+
+
+class BadName(DeploymentsError):
+    """A text that cannot name a deployment."""
+
+
+class Ref(NamedTuple):
+    """One ref of a deployment, taken apart."""
+
+    name: str
+    kind: str
+    """`live`, `log`, `versions` or `sources`."""
+    number: int | None
+    """The version's number, for `versions` and `sources`."""
+
+
+def check(name: str) -> None:
+    """Raise `BadName` unless `name` is a full name that Prefect and git can both carry."""
+    halves = name.split("/")
+    if len(halves) > 2:
+        raise BadName(f"bad name '{shown(name)}': at most one '/' is allowed, between flow and deployment")
+    for half in halves:
+        if not half:
+            raise BadName(
+                f"bad name '{shown(name)}': {'a half of it' if name else 'it'} is empty; write flow/deployment"
+            )
+        for character in half:
+            if character in _BANNED:
+                raise BadName(
+                    f"bad name '{shown(name)}': '{character}' is not allowed (Prefect bans / % & > <); rename it"
+                )
+            if "\ud800" <= character <= "\udfff":
+                raise BadName(f"bad name '{shown(name)}': it is not valid Unicode text; rename it")
+        if half.lower() in RESERVED:
+            raise BadName(
+                f"bad name '{shown(name)}': '{half}' is reserved (live, log, versions, sources, HEAD); rename it"
+            )
+    length = len("/".join(map(_encode_half, halves)).encode())
+    if length > LONGEST:
+        raise BadName(
+            f"bad name '{shown(name)[:40]}…': {length} bytes once encoded, at most {LONGEST} are allowed; shorten it"
+        )
+
+
+def shown(text: str) -> str:
+    """`text` with control, direction and undecodable characters escaped, fit for a message."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_shown_character(character) for character in text)
+
+
+def _shown_character(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def encode(name: str) -> str:
+    """The ref form of a full name: `my flow/prod` becomes `my%20flow/prod`. Raises `BadName`."""
+    check(name)
+    return "/".join(map(_encode_half, name.split("/")))
+
+
+def decode(encoded: str) -> str:
+    """The full name of a ref form. Raises `BadName` where `encode` would not have written it so."""
+    try:
+        name = "/".join(map(_decode_half, encoded.split("/")))
+        if encode(name) == encoded:
+            return name
+    except (ValueError, BadName):
+        pass
+    raise BadName(f"'{shown(encoded)}' is not the encoded form of a deployment's name")
+
+
+def _encode_half(half: str) -> str:
+    if half.isascii() and half.isalnum() and half.lower() not in _DEVICES:
+        return half
+    encode_at = _risky_places(half)
+    return "".join(_percent(c) if i in encode_at or c in _UNSAFE else c for i, c in enumerate(half))
+
+
+def _risky_places(half: str) -> set[int]:
+    """Positions of characters that are only unsafe where they stand."""
+    last = len(half) - 1
+    places: set[int] = set()
+    if half[0] in ".-":
+        places.add(0)
+    if half[last] == ".":
+        places.add(last)
+    if half[-5:].lower() == ".lock":
+        places.add(last - 4)
+    for i in range(1, last + 1):
+        if half[i] == "." == half[i - 1]:
+            places.add(i)
+        if half[i] == "{" and half[i - 1] == "@":
+            places.add(i - 1)
+    if half == "@":
+        places.add(0)
+    if half.split(".", 1)[0].rstrip(" ").lower() in _DEVICES:
+        places.add(0)
+    if not half.isascii():
+        places |= _confusable_places(half)
+    return places
+
+
+def _confusable_places(half: str) -> set[int]:
+    """Positions of characters beyond ASCII that look like nothing, or that NFC would rewrite."""
+    import unicodedata
+
+    places = {i for i, c in enumerate(half) if not c.isascii() and not c.isprintable()}
+    if not unicodedata.is_normalized("NFC", half):
+        places |= {i for i, c in enumerate(half) if not c.isascii()}
+    return places
+
+
+def _percent(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode())
+
+
+def _decode_half(half: str) -> str:
+    first, *rest = half.split("%")
+    data = bytearray(first.encode())
+    for piece in rest:
+        data.append(int(piece[:2], 16))
+        data += piece[2:].encode()
+    return data.decode()
+
+
+def fold(name: str) -> str:
+    """The form in which two names collide: without case and without Unicode form."""
+    if name.isascii():
+        return name.lower()
+    import unicodedata
+
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFKD", name).casefold())
+
+
+def prefix(name: str) -> str:
+    """`refs/deployments/<name>/`."""
+    return f"{ROOT}{encode(name)}/"
+
+
+def live_ref(name: str) -> str:
+    """The ref that says which version is live."""
+    return prefix(name) + LIVE
+
+
+def log_ref(name: str) -> str:
+    """The ref of the record of events."""
+    return prefix(name) + LOG
+
+
+def version_ref(name: str, number: int) -> str:
+    """The index ref of version `number`."""
+    return f"{prefix(name)}{VERSIONS}/{number}"
+
+
+def source_ref(name: str, number: int) -> str:
+    """The ref that keeps the code of version `number` alive."""
+    return f"{prefix(name)}{SOURCES}/{number}"
+
+
+def parse_ref(ref: str, root: str = ROOT) -> Ref | None:
+    """Take a full ref name apart; None where it is under no known kind or wrongly encoded.
+
+    `root` is what precedes the name: `ROOT`, or `remote_root(remote)`.
+    """
+    if not ref.startswith(root):
+        return None
+    parts = ref[len(root) :].split("/")
+    number: int | None = None
+    if len(parts) >= 3 and parts[-2] in (VERSIONS, SOURCES):
+        kind, digits = parts[-2], parts[-1]
+        if not (digits.isascii() and digits.isdigit() and digits[0] != "0"):
+            return None
+        number, parts = int(digits), parts[:-2]
+    elif len(parts) >= 2 and parts[-1] in (LIVE, LOG):
+        kind, parts = parts[-1], parts[:-1]
+    else:
+        return None
+    try:
+        return Ref(decode("/".join(parts)), kind, number)
+    except BadName:
+        return None
+
+
+def remote_root(remote: str) -> str:
+    """`refs/remote-deployments/<remote>/`, where what was last seen at a remote is kept."""
+    parts = (_encode_half(part.replace("%", "%25")) for part in remote.split("/"))
+    return f"{REMOTE_ROOT}{'%2F'.join(parts)}/"
