@@ -1,0 +1,379 @@
+"""The format on disk, version 1: bytes to values and back. No git is run here.
+
+**Version commit.** Tree: `deployment.json` (canonical JSON, the keys of `model.PROPERTIES`, all
+present) and, where the code commit is known, `source`, a gitlink to it. Parent: the version before.
+Message: `<encoded name> v<n>[: <version name>]`, the user's text, the trailers.
+
+**Log event.** Tree: `settings.json` (the keys of `model.SETTINGS`, all present). Parents: the event
+before, then the version that the event made or adopted. Message: a sentence, the reason, the trailers.
+
+**Trailers** are the last paragraph, always, and only the last paragraph counts; each is one line
+`Key: value`, split on `\\n` alone. They are parsed here from the raw message and not by git, whose
+reading depends on `trailer.*` configuration. Lines of text that start with `---` are indented, since
+git takes such a line for the end of a message. The keys stand in the order of `version_message` and
+`event_message`; a key without a value is left out; readers skip keys that they do not know.
+
+**Canonical JSON**: UTF-8, sorted keys, indent 2, not ASCII-escaped, no NaN, one final newline.
+
+Every commit carries `Format: 1`; readers refuse any other (design, "Refs").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from git_deployments.errors import DeploymentsError
+from git_deployments.git import Damaged, Object
+from git_deployments.model import PROPERTIES, SETTINGS, Event, Identity, Json, Run, Source, Version, VersionInfo
+from git_deployments.names import decode, encode, shown
+
+FORMAT = "1"
+SNAPSHOT = "deployment.json"
+SETTINGS_FILE = "settings.json"
+GITLINK = "source"
+ACTIONS = ("deploy", "update", "promote", "rollback", "adopt", "delete")
+
+
+class Malformed(Damaged):
+    """An object that is not what its ref says it is."""
+
+    def __init__(self, oid: str, what: str) -> None:
+        super().__init__(oid, f"is malformed: {what}")
+
+
+class UnknownFormat(DeploymentsError):
+    """Written by a newer git-deployments."""
+
+
+class Commit(NamedTuple):
+    """A raw commit, taken apart."""
+
+    oid: str
+    tree: str
+    parents: tuple[str, ...]
+    author: Identity
+    committer: Identity
+    message: str
+
+
+class TreeEntry(NamedTuple):
+    """One line of a tree."""
+
+    mode: str
+    """`100644` or `160000`."""
+    name: str
+    oid: str
+
+
+# Messages
+
+
+def with_trailers(subject: str, text: str, trailers: Mapping[str, str | None]) -> str:
+    """A whole commit message. `subject` and values are put on one line, `text` is made harmless."""
+    lines = [f"{key}: {one_line(value)}" for key, value in trailers.items() if value]
+    body = harmless(text)
+    return "\n\n".join(part for part in (one_line(subject), body, "\n".join(lines)) if part) + "\n"
+
+
+def one_line(value: str) -> str:
+    """`value` without line breaks, NUL and outer white space."""
+    return " ".join(value.replace("\0", " ").split("\n")).strip()
+
+
+def harmless(text: str) -> str:
+    """The user's text as it goes into a message: no NUL, no outer blank lines, no `---` at a line's start."""
+    lines = [line.rstrip() for line in text.replace("\r\n", "\n").replace("\0", " ").split("\n")]
+    return "\n".join(f" {line}" if line.startswith("---") else line for line in lines).strip("\n")
+
+
+def split_message(message: str) -> tuple[str, str, dict[str, str]]:
+    """Subject, text and trailers; the trailers are empty where the last paragraph is none."""
+    paragraphs = message.rstrip("\n").split("\n\n")
+    trailers = parse_trailers(paragraphs[-1]) if len(paragraphs) > 1 else {}
+    text = paragraphs[1:-1] if trailers else paragraphs[1:]
+    return paragraphs[0], "\n\n".join(text).strip("\n"), trailers
+
+
+def parse_trailers(paragraph: str) -> dict[str, str]:
+    """The trailers of a paragraph, of a repeated key the last; empty unless each line is a trailer."""
+    trailers: dict[str, str] = {}
+    for line in paragraph.split("\n"):
+        key, colon, value = line.partition(":")
+        if not colon or not key.replace("-", "").isalnum() or not key.isascii():
+            return {}
+        trailers[key] = value.strip()
+    return trailers
+
+
+# Commits
+
+
+def parse_commit(object_: Object) -> Commit:
+    """Take a raw commit apart. Raises `Malformed`."""
+    if object_.kind != "commit":
+        raise Malformed(object_.oid, f"a {object_.kind} stands where a commit belongs")
+    head, _, message = object_.data.decode("utf-8", "replace").partition("\n\n")
+    tree, parents = "", list[str]()
+    people: dict[str, Identity] = {}
+    for line in head.split("\n"):
+        key, _, value = line.partition(" ")
+        if key == "tree":
+            tree = tree or value
+        elif key == "parent":
+            parents.append(value)
+        elif key in ("author", "committer"):
+            people.setdefault(key, parse_identity(value))
+    if not tree or len(people) != 2:
+        raise Malformed(object_.oid, "it lacks a tree, an author or a committer")
+    return Commit(object_.oid, tree, tuple(parents), people["author"], people["committer"], message)
+
+
+def parse_identity(line: str) -> Identity:
+    """`Name <email> seconds offset`, as `git var` and commits have it; what is unreadable is 0."""
+    name, _, rest = line.partition("<")
+    email, _, when = rest.rpartition(">")
+    seconds, _, offset = when.strip().partition(" ")
+    number = int(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) < 12 else 0
+    return Identity(name.strip(), email, number, offset if len(offset) == 5 and offset[1:].isdigit() else "+0000")
+
+
+def commit_bytes(tree: str, parents: tuple[str, ...], author: Identity, committer: Identity, message: str) -> bytes:
+    """A raw commit."""
+    lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
+    lines += [
+        f"{role} {who.person} {who.seconds} {who.offset}"
+        for role, who in (("author", author), ("committer", committer))
+    ]
+    return "\n".join([*lines, "", message]).encode("utf-8", "replace")
+
+
+def tree_bytes(entries: list[TreeEntry]) -> bytes:
+    """A raw tree. The names of one tree must be of the same kind, so that plain order is git's order."""
+    ordered = sorted(entries, key=lambda entry: entry.name)
+    return b"".join(f"{entry.mode} {entry.name}\0".encode() + bytes.fromhex(entry.oid) for entry in ordered)
+
+
+def parse_tree(object_: Object) -> list[TreeEntry]:
+    """The entries of a raw tree. Raises `Malformed`."""
+    if object_.kind != "tree":
+        raise Malformed(object_.oid, f"a {object_.kind} stands where a tree belongs")
+    data, width, position = object_.data, len(object_.oid) // 2, 0
+    entries = []
+    while position < len(data):
+        end = data.find(b"\0", position)
+        mode, _, name = data[position:end].decode("utf-8", "replace").partition(" ")
+        oid = data[end + 1 : end + 1 + width]
+        if end < 0 or len(oid) != width:
+            raise Malformed(object_.oid, "the tree ends in the middle of an entry")
+        entries.append(TreeEntry(mode, name, oid.hex()))
+        position = end + 1 + width
+    return entries
+
+
+# Versions
+
+
+def version_message(version: Version, was: str | None = None) -> str:
+    """The message of a version commit. `was`: `v<n> <id>` of the version that this one replays."""
+    name = encode(version.name)
+    info, source = version.source.info, version.source
+    values = {
+        "Deployment": name,
+        "Number": str(version.number),
+        "Version": version.label,
+        "Source-Type": info.type,
+        "Source-Commit": info.commit_sha,
+        "Source-Branch": info.branch,
+        "Source-Repository": info.repository,
+        "Source-Url": info.url,
+        "Source-Message": info.message,
+        "Source-Directory": source.directory or None,
+        "Source-Dirty": "true" if source.dirty else None,
+        "Actor": version.run.actor,
+        "Run-Url": version.run.url,
+        "Was": was,
+        "Format": FORMAT,
+    }
+    subject = f"{name} v{version.number}" + (f": {version.label}" if version.label else "")
+    return with_trailers(subject, version.message, values)
+
+
+def parse_version(object_: Object) -> Version:
+    """The version of a raw commit. Raises `Malformed` and `UnknownFormat`."""
+    commit = parse_commit(object_)
+    _, message, trailers = split_message(commit.message)
+    name = _checked(commit.oid, trailers, "version")
+    if "Action" in trailers:
+        raise Malformed(commit.oid, "an event of the log stands where a version belongs")
+    number = _number(commit.oid, trailers, "Number")
+    if number is None:
+        raise Malformed(commit.oid, "the trailer Number is missing")
+    label, sha = trailers.get("Version") or None, trailers.get("Source-Commit") or None
+    info = VersionInfo(
+        type=trailers.get("Source-Type", "prefect:simple"),
+        version=label or (sha[:8] if sha else None),
+        commit_sha=sha,
+        message=trailers.get("Source-Message") or None,
+        branch=trailers.get("Source-Branch") or None,
+        repository=trailers.get("Source-Repository") or None,
+        url=trailers.get("Source-Url") or None,
+    )
+    directory, dirty = trailers.get("Source-Directory", ""), trailers.get("Source-Dirty") == "true"
+    return Version(
+        name=name,
+        number=number,
+        label=label,
+        commit=commit.oid,
+        parent=commit.parents[0] if commit.parents else None,
+        tree=commit.tree,
+        source=Source(info, sha, directory, dirty),
+        author=commit.author,
+        message=message,
+        run=_run(trailers),
+    )
+
+
+# Events
+
+
+def event_message(event: Event, sentence: str) -> str:
+    """The message of a log event; of `event` only what the trailers say counts."""
+    values = {
+        "Deployment": encode(event.name),
+        "Action": event.action,
+        "Number": _digits(event.number),
+        "From": _digits(event.before),
+        "To": _digits(event.after),
+        "Live-Commit": event.live_commit,
+        "Latest": _digits(event.latest),
+        "Latest-Commit": event.latest_commit,
+        "Version": event.label,
+        "Source-Commit": event.source,
+        "Paused": "true" if event.paused else "false",
+        "Hold": "true" if event.held else None,
+        "Actor": event.run.actor,
+        "Run-Url": event.run.url,
+        "Format": FORMAT,
+    }
+    return with_trailers(sentence, event.reason, values)
+
+
+def parse_event(object_: Object) -> Event:
+    """The event of a raw commit. Raises `Malformed` and `UnknownFormat`."""
+    commit = parse_commit(object_)
+    _, reason, trailers = split_message(commit.message)
+    name = _checked(commit.oid, trailers, "event of a log")
+    action = trailers.get("Action", "")
+    if action not in ACTIONS:
+        raise Malformed(commit.oid, f"the trailer Action is '{shown(action)}'" if action else "it is no event of a log")
+    number, latest = _number(commit.oid, trailers, "Number"), _number(commit.oid, trailers, "Latest")
+    made = number is not None
+    if len(commit.parents) > 1 + made:
+        raise Malformed(commit.oid, "it has more parents than an event has")
+    return Event(
+        name=name,
+        action=action,
+        number=number,
+        before=_number(commit.oid, trailers, "From"),
+        after=_number(commit.oid, trailers, "To"),
+        reason=reason,
+        commit=commit.oid,
+        previous=commit.parents[0] if len(commit.parents) > made else None,
+        tree=commit.tree,
+        author=commit.author,
+        live_commit=trailers.get("Live-Commit") or None,
+        latest=latest,
+        latest_commit=trailers.get("Latest-Commit") or None,
+        label=trailers.get("Version") or None,
+        source=trailers.get("Source-Commit") or None,
+        paused=trailers.get("Paused") == "true",
+        held=trailers.get("Hold") == "true",
+        run=_run(trailers),
+    )
+
+
+def _checked(oid: str, trailers: Mapping[str, str], what: str) -> str:
+    """The deployment's name, after a look at the format."""
+    version = trailers.get("Format")
+    if version is None:
+        raise Malformed(oid, f"it is no {what}: its message ends in no trailers of ours")
+    if version != FORMAT:
+        raise UnknownFormat(
+            f"object {oid} is of format {shown(version)}, which this git-deployments does not know; upgrade it"
+        )
+    try:
+        return decode(trailers.get("Deployment", ""))
+    except DeploymentsError:
+        raise Malformed(oid, "the trailer Deployment names no deployment") from None
+
+
+def _number(oid: str, trailers: Mapping[str, str], key: str) -> int | None:
+    digits = trailers.get(key)
+    if digits is None:
+        return None
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 12 and digits[0] != "0"):
+        raise Malformed(oid, f"the trailer {key} is '{shown(digits[:40])}' and no version number")
+    return int(digits)
+
+
+def _digits(number: int | None) -> str | None:
+    return None if number is None else str(number)
+
+
+def _run(trailers: Mapping[str, str]) -> Run:
+    return Run(trailers.get("Actor") or None, trailers.get("Run-Url") or None)
+
+
+# Documents
+
+
+def json_bytes(document: Mapping[str, Json]) -> bytes:
+    """Canonical JSON. Raises `DeploymentsError` where the values have no JSON form."""
+    import json
+
+    try:
+        written = json.dumps(document, ensure_ascii=False, allow_nan=False, sort_keys=True, indent=2)
+        return written.encode() + b"\n"
+    except UnicodeEncodeError:
+        raise DeploymentsError("a value holds text that is not valid Unicode and cannot be stored") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DeploymentsError(f"a value cannot be stored as JSON: {error}") from None
+
+
+def parse_document(object_: Object, keys: Mapping[str, Json]) -> dict[str, Json]:
+    """`deployment.json` or `settings.json`: a mapping with exactly `keys`. Raises `Malformed`."""
+    import json
+
+    if object_.kind != "blob":
+        raise Malformed(object_.oid, f"a {object_.kind} stands where a JSON document belongs")
+    try:
+        document = json.loads(object_.data.decode(), parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(object_.oid, f"it is no JSON document ({shown(str(error)[:200])})") from None
+    if not isinstance(document, dict) or document.keys() != keys.keys():
+        different = set(document) ^ set(keys) if isinstance(document, dict) else set()
+        detail = ", ".join(sorted(different))[:200]
+        raise Malformed(object_.oid, f"its keys are not those of the format ({shown(detail) or 'no mapping'})")
+    return document
+
+
+def _no_constant(name: str) -> Json:
+    raise ValueError(f"{name} is not allowed")
+
+
+def _no_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key stands twice in one mapping")
+    return document
+
+
+def snapshot(properties: Mapping[str, Json]) -> bytes:
+    """`deployment.json`: every key of the format, unset ones as `model.PROPERTIES` has them."""
+    return json_bytes({key: properties.get(key, default) for key, default in PROPERTIES.items()})
+
+
+def settings_document(settings: Mapping[str, Json]) -> bytes:
+    """`settings.json`: every key of the format, unset ones as `model.SETTINGS` has them."""
+    return json_bytes({key: settings.get(key, default) for key, default in SETTINGS.items()})

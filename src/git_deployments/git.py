@@ -1,0 +1,468 @@
+"""The only runner of the git binary. It knows git's plumbing and none of our words.
+
+git owns the refs and the wire, and reads objects: it verifies ref names, takes locks in the right
+order, fetches what a partial clone lacks and says at once when an object is damaged.
+
+`subprocess` is not used where the system has `posix_spawn`: its import alone costs as much as
+two git processes, and questions at a prompt are made of little else.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from git_deployments.errors import DeploymentsError
+from git_deployments.names import shown
+
+DURABLE = ("-c", "core.fsync=committed,loose-object,pack-metadata,reference", "-c", "core.fsyncMethod=fsync")
+"""Neither objects nor refs are flushed by default (git manual, core.fsync)."""
+
+LOCK_WAIT = ("-c", "core.filesRefLockTimeout=2000", "-c", "core.packedRefsTimeout=5000")
+"""Milliseconds that git itself waits for somebody else's lock before it gives up."""
+
+ZERO = "0" * 40
+_CHUNK = 1 << 16
+_SIGPIPE = 13
+
+
+class GitFailed(DeploymentsError):
+    """git ended with an error; the message is what it said, on one line."""
+
+    def __init__(self, arguments: tuple[str, ...], code: int, stderr: str) -> None:
+        self.code = code
+        self.stderr = stderr
+        super().__init__(_one_line(stderr) or f"git {_subcommand(arguments)} ended with status {code} and no message")
+
+
+class GitMissing(DeploymentsError):
+    """There is no git to run."""
+
+
+class NotARepository(DeploymentsError):
+    """The directory belongs to no repository, or git refuses to use it."""
+
+
+class Damaged(DeploymentsError):
+    """An object is missing or cannot be read."""
+
+    def __init__(self, oid: str, what: str) -> None:
+        self.oid = oid
+        super().__init__(f"object {oid} {what}; 'git deployments fsck' tells what needs it")
+
+
+class LostRace(DeploymentsError):
+    """A ref no longer had the value that the transaction expected of it. Nothing was moved."""
+
+
+class Locked(DeploymentsError):
+    """Somebody's lock file stayed for longer than we wait. Nothing was moved."""
+
+
+class RefChange(NamedTuple):
+    """One line of a ref transaction; the old value is always named."""
+
+    ref: str
+    new: str | None
+    """None deletes the ref."""
+    old: str | None
+    """None: the ref must not exist. Equal to `new`: only verified."""
+
+
+class Object(NamedTuple):
+    """A raw object: `commit`, `tree`, `blob` or `tag`, and its bytes."""
+
+    oid: str
+    kind: str
+    data: bytes
+
+
+class Git(NamedTuple):
+    """git in one directory with one environment."""
+
+    directory: str
+    environment: Mapping[str, str]
+
+    def start(self, *arguments: str, stdin: int | None = None) -> Process:
+        """Start git without waiting for it. `stdin`: a descriptor to read from, else our input."""
+        where = () if self.directory == "." else ("-C", self.directory)
+        return _spawn(("git", *where, *arguments), self.environment, stdin)
+
+    def ask(self, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
+        """Exit status, standard output and standard error. Raises `NotARepository`."""
+        return self.start(*arguments).finish(stdin)
+
+    def run(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        """Standard output. Raises `GitFailed` where git ends with an error."""
+        return self.start(*arguments).result(stdin)
+
+    def line(self, *arguments: str) -> str | None:
+        """Standard output without its newline; None where git says no or prints nothing."""
+        code, out, _ = self.ask(*arguments)
+        return text(out).removesuffix("\n") or None if code == 0 else None
+
+    def config(self) -> dict[str, list[str]]:
+        """The whole configuration: lower-case key (a subsection's case kept) to values, last wins."""
+        return parse_config(self.run("config", "-z", "--list"))
+
+    def refs(self, *patterns: str) -> list[tuple[str, str]]:
+        """(ref, object id) of all that match, by name. Opens no object; broken refs are skipped."""
+        lines = self.run("for-each-ref", "--format=%(objectname) %(refname)", *patterns)
+        return [(ref, oid) for oid, _, ref in (line.partition(" ") for line in text(lines).splitlines())]
+
+    def move_refs(self, changes: Iterable[RefChange]) -> None:
+        """Make all the changes or none, in their order. Raises `LostRace`, `Locked`, `GitFailed`."""
+        stdin = "".join(map(_ref_line, changes)).encode("utf-8", "surrogateescape")
+        arguments = (*DURABLE, *LOCK_WAIT, "update-ref", "--stdin", "-z")
+        code, _, stderr = self.ask(*arguments, stdin=stdin)
+        if code:
+            raise _ref_failure(arguments, code, stderr)
+
+    def commits(self, start: str, *, skip: int = 0, limit: int | None = None) -> Iterator[Object]:
+        """The chain of first parents from `start`, newest first, in constant memory of ours.
+
+        Closing the iterator ends the processes behind it.
+        """
+        count = () if limit is None else (f"--max-count={limit}",)
+        walk = self.start("rev-list", "--first-parent", f"--skip={skip}", *count, start, "--")
+        walk.close_stdin()
+        reading = self.start("cat-file", "--batch", "--buffer", stdin=walk.give_stdout())
+        try:
+            yield from _batch_objects(reading)
+            reading.result()
+            walk.result()
+        finally:
+            reading.stop()
+            walk.stop()
+
+    def store(self, kind: str, data: bytes) -> str:
+        """Write one loose object durably; its id."""
+        return text(self.run(*DURABLE, "hash-object", "-t", kind, "-w", "--stdin", stdin=data)).strip()
+
+
+def at(directory: str, environment: Mapping[str, str]) -> Git:
+    """git in `directory`, its messages untranslated and replacement objects not followed."""
+    fixed = {"LC_ALL": "C", "LANGUAGE": "", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_OPTIONAL_LOCKS": "0"}
+    return Git(directory, {**environment, **fixed})
+
+
+def text(data: bytes) -> str:
+    """What git printed, as text that turns back into the same bytes."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def parse_config(listing: bytes) -> dict[str, list[str]]:
+    """The output of `git config -z --list`. A key without a value is `true`."""
+    values: dict[str, list[str]] = {}
+    for item in text(listing).split("\0")[:-1]:
+        key, has_value, value = item.partition("\n")
+        values.setdefault(key, []).append(value if has_value else "true")
+    return values
+
+
+class Reading:
+    """One `git cat-file --batch` for many questions; started with the first one.
+
+    Raises `Damaged` for an object that is missing or cannot be read; the next question then
+    starts a new process.
+    """
+
+    def __init__(self, git: Git) -> None:
+        self._git = git
+        self._process: Process | None = None
+        self._buffer = b""
+
+    def object(self, oid: str) -> Object:
+        """The object of a full id."""
+        found = self.find(oid)
+        if found is None:
+            raise Damaged(oid, "is missing from the repository")
+        return found
+
+    def find(self, name: str) -> Object | None:
+        """The object of any name that git knows (`<commit>:path`); None where there is none."""
+        if "\n" in name:
+            return None
+        process = self._process or self._git.start("cat-file", "--batch")
+        self._process = process
+        try:
+            os.write(process.stdin, name.encode("utf-8", "surrogateescape") + b"\n")
+            header = self._until_newline(process)
+        except OSError:
+            header = b""
+        words = header.split(b" ")
+        if len(words) != 3 or not words[2].isdigit():
+            if header.endswith((b" missing", b" ambiguous")):
+                return None
+            raise self._died(name)
+        size = int(words[2])
+        data = self._exactly(process, size + 1)
+        if len(data) != size + 1:
+            raise self._died(name)
+        return Object(words[0].decode(), words[1].decode(), data[:-1])
+
+    def many(self, oids: Iterable[str]) -> dict[str, Object]:
+        """Those of `oids` that are here and readable, all asked at once."""
+        wanted = list(dict.fromkeys(oids))
+        if len(wanted) <= 32:
+            return {oid: found for oid in wanted if (found := self._readable(oid))}
+        process = self._git.start("cat-file", "--batch", "--buffer")
+        _, out, _ = process.finish("".join(f"{oid}\n" for oid in wanted).encode())
+        objects = {one.oid: one for one in _parse_batch(out)}
+        # git stops at the first object that it cannot read: those after it are asked one by one.
+        missing = [oid for oid in wanted if oid not in objects]
+        objects.update((oid, one) for oid in missing if (one := self._readable(oid)))
+        return objects
+
+    def close(self) -> None:
+        """End the process, if any."""
+        if self._process:
+            self._process.stop()
+            self._process = None
+            self._buffer = b""
+
+    def _readable(self, oid: str) -> Object | None:
+        try:
+            return self.find(oid)
+        except Damaged:
+            return None
+
+    def _died(self, name: str) -> DeploymentsError:
+        process, self._process, self._buffer = self._process, None, b""
+        if process is None:
+            return Damaged(name, "cannot be read")
+        code, _, stderr = process.finish()
+        if code == 128 and "not a git repository" in stderr:
+            return _not_a_repository(stderr)
+        return Damaged(name, f"cannot be read ({_one_line(stderr) or 'git cat-file gave no reason'})")
+
+    def _until_newline(self, process: Process) -> bytes:
+        while b"\n" not in self._buffer:
+            chunk = os.read(process.stdout, _CHUNK)
+            if not chunk:
+                return b""
+            self._buffer += chunk
+        header, _, self._buffer = self._buffer.partition(b"\n")
+        return header
+
+    def _exactly(self, process: Process, size: int) -> bytes:
+        parts = [self._buffer]
+        have = len(self._buffer)
+        while have < size:
+            chunk = os.read(process.stdout, max(_CHUNK, size - have))
+            if not chunk:
+                break
+            parts.append(chunk)
+            have += len(chunk)
+        whole = b"".join(parts)
+        self._buffer = whole[size:]
+        return whole[:size]
+
+
+class Process:
+    """A git process whose standard output and error are ours to read."""
+
+    def __init__(self, arguments: tuple[str, ...], pid: int, descriptors: tuple[int, int, int]) -> None:
+        self.arguments = arguments
+        self.pid = pid
+        self.stdin, self.stdout, self._stderr = descriptors
+        self._status: int | None = None
+
+    def finish(self, stdin: bytes = b"") -> tuple[int, bytes, str]:
+        """Feed `stdin`, read everything, wait. Raises `NotARepository`."""
+        try:
+            out, err = self._pump(memoryview(stdin))
+        except BaseException:
+            self.stop()
+            raise
+        code = self._wait()
+        stderr = err.decode("utf-8", "replace")
+        if code == 128 and ("not a git repository" in stderr or "dubious ownership" in stderr):
+            raise _not_a_repository(stderr)
+        return code, out, stderr
+
+    def result(self, stdin: bytes = b"") -> bytes:
+        """Standard output. Raises `GitFailed` where the process ends with an error."""
+        code, out, stderr = self.finish(stdin)
+        if code:
+            raise GitFailed(self.arguments, code, stderr)
+        return out
+
+    def close_stdin(self) -> None:
+        """Tell the process that no input comes."""
+        if self.stdin >= 0:
+            os.close(self.stdin)
+            self.stdin = -1
+
+    def give_stdout(self) -> int:
+        """The descriptor of standard output, for another process to read; no longer ours."""
+        descriptor, self.stdout = self.stdout, -1
+        return descriptor
+
+    def stop(self) -> None:
+        """End the process if it still runs and let go of everything."""
+        for descriptor in (self.stdin, self.stdout, self._stderr):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.stdin = self.stdout = self._stderr = -1
+        if self._status is None:
+            os.kill(self.pid, 15)  # not reaped yet, so the number is still this process's
+            self._wait()
+
+    def _wait(self) -> int:
+        if self._status is None:
+            _, status = os.waitpid(self.pid, 0)
+            self._status = os.waitstatus_to_exitcode(status)
+        return self._status
+
+    def _pump(self, stdin: memoryview) -> tuple[bytes, bytes]:
+        if not stdin:
+            self.close_stdin()
+        else:
+            os.set_blocking(self.stdin, False)
+        out: list[bytes] = []
+        err: list[bytes] = []
+        reading = {fd: chunks for fd, chunks in ((self.stdout, out), (self._stderr, err)) if fd >= 0}
+        while reading or self.stdin >= 0:
+            readable, writable, _ = select.select(list(reading), [self.stdin] if self.stdin >= 0 else [], [])
+            for descriptor in readable:
+                chunk = os.read(descriptor, _CHUNK)
+                if chunk:
+                    reading[descriptor].append(chunk)
+                else:
+                    del reading[descriptor]
+            if writable:
+                stdin = self._feed(stdin)
+        self._close_outputs()
+        return b"".join(out), b"".join(err)
+
+    def _feed(self, stdin: memoryview) -> memoryview:
+        try:
+            stdin = stdin[os.write(self.stdin, stdin[:_CHUNK]) :]
+        except BlockingIOError:
+            return stdin
+        except BrokenPipeError:
+            stdin = stdin[:0]
+        if not stdin:
+            self.close_stdin()
+        return stdin
+
+    def _close_outputs(self) -> None:
+        for descriptor in (self.stdout, self._stderr):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.stdout = self._stderr = -1
+
+
+def _spawn(arguments: tuple[str, ...], environment: Mapping[str, str], stdin: int | None) -> Process:
+    """Start a program. A descriptor given as `stdin` is ours no longer."""
+    pipes = [os.pipe() for _ in range(2 if stdin is not None else 3)]
+    (out_read, out_write), (err_read, err_write) = pipes[:2]
+    in_read, in_write = pipes[2] if stdin is None else (stdin, -1)
+    ends = (in_read, out_write, err_write)
+    try:
+        pid = os.posix_spawnp(
+            arguments[0],
+            arguments,
+            environment,
+            file_actions=[(os.POSIX_SPAWN_DUP2, end, target) for target, end in enumerate(ends)],
+            setsigdef=[_SIGPIPE],
+        )
+    except OSError as error:
+        for descriptor in (*ends, out_read, err_read, in_write):
+            if descriptor >= 0:
+                os.close(descriptor)
+        if isinstance(error, FileNotFoundError):
+            raise GitMissing("git is not on the PATH; install it (2.34 or newer)") from None
+        raise DeploymentsError(f"git cannot be started: {error.strerror}; see that PATH names a working git") from None
+    for descriptor in ends:
+        os.close(descriptor)
+    return Process(arguments, pid, (in_write, out_read, err_read))
+
+
+def _batch_objects(process: Process) -> Iterator[Object]:
+    """Parse the output of `cat-file --batch` while it comes."""
+    buffer = b""
+    while True:
+        newline = buffer.find(b"\n")
+        words = buffer[:newline].split(b" ") if newline >= 0 else []
+        if len(words) == 3 and words[2].isdigit():
+            end = newline + 1 + int(words[2])
+            if len(buffer) > end:
+                yield Object(words[0].decode(), words[1].decode(), buffer[newline + 1 : end])
+                buffer = buffer[end + 1 :]
+                continue
+        elif words:
+            raise Damaged(words[0].decode("ascii", "replace"), "is missing from the repository")
+        chunk = os.read(process.stdout, _CHUNK)
+        if not chunk:
+            return
+        buffer += chunk
+
+
+def _parse_batch(out: bytes) -> Iterator[Object]:
+    position = 0
+    while (newline := out.find(b"\n", position)) >= 0:
+        words = out[position:newline].split(b" ")
+        position = newline + 1
+        if len(words) == 3 and words[2].isdigit():
+            end = position + int(words[2])
+            if end >= len(out):
+                return
+            yield Object(words[0].decode(), words[1].decode(), out[position:end])
+            position = end + 1
+
+
+def _ref_line(change: RefChange) -> str:
+    ref, new, old = change
+    if new == old:
+        return f"verify {ref}\0{old or ''}\0"
+    if new is None:
+        return f"delete {ref}\0{old}\0"
+    if old is None:
+        return f"create {ref}\0{new}\0"
+    return f"update {ref}\0{new}\0{old}\0"
+
+
+_LOST = ("but expected", "reference already exists", "unable to resolve reference")
+
+
+def _ref_failure(arguments: tuple[str, ...], code: int, stderr: str) -> DeploymentsError:
+    if "File exists" in stderr:
+        lock = stderr.partition("Unable to create '")[2].partition("'")[0]
+        return Locked(
+            f"the lock file {shown(lock)} stays; if no git process is using this repository, "
+            "'git deployments fsck --repair' removes it once it is old"
+        )
+    if "reference broken" not in stderr and any(sign in stderr for sign in _LOST):
+        return LostRace(_one_line(stderr))
+    return GitFailed(arguments, code, stderr)
+
+
+def _not_a_repository(stderr: str) -> NotARepository:
+    if "dubious ownership" in stderr:
+        where = stderr.partition("repository at '")[2].partition("'")[0]
+        return NotARepository(
+            f"the repository at '{shown(where)}' belongs to somebody else; if you trust it: "
+            f"git config --global --add safe.directory '{shown(where)}'"
+        )
+    return NotARepository(f"{_one_line(stderr)}; change into one, or name it with git -C DIR")
+
+
+def _subcommand(arguments: tuple[str, ...]) -> str:
+    words = iter(arguments[1:])
+    for word in words:
+        if word in ("-c", "-C"):
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
+
+
+def _one_line(stderr: str) -> str:
+    """What git said, its prefixes and hints taken off, fit for one line of a terminal."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith("hint:")]
+    plain = [line.removeprefix("fatal: ").removeprefix("error: ").rstrip(".") for line in lines]
+    return shown("; ".join(dict.fromkeys(plain)))

@@ -1,0 +1,154 @@
+"""What a repository is and how it is configured: its directories, its hash, `deployments.*`, who writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from typing import NamedTuple
+
+from git_deployments.codec import parse_identity
+from git_deployments.errors import DeploymentsError
+from git_deployments.git import Git, GitFailed, NotARepository, Process, Reading, at, parse_config, text
+from git_deployments.model import Identity, Run
+from git_deployments.names import shown
+
+KEEP_REFS = 100
+"""`deployments.keepRefs` where it is not set."""
+MAX_SNAPSHOT = 1 << 20
+"""`deployments.maxSnapshotSize` where it is not set, bytes."""
+
+_TRUE = ("true", "yes", "on", "1")
+_FALSE = ("false", "no", "off", "0", "")
+_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+class BadConfiguration(DeploymentsError):
+    """A `deployments.*` value that cannot be read."""
+
+
+class NoIdentity(DeploymentsError):
+    """git does not know who writes, and no CI platform says it."""
+
+
+class Layout(NamedTuple):
+    """Where a repository lies."""
+
+    git_dir: str
+    """Absolute; of this worktree."""
+    common_dir: str
+    """Absolute; shared by all worktrees, the home of refs and objects."""
+    hash: str
+    """`sha1` or `sha256`."""
+    top: str | None
+    """Absolute work tree; None in a bare repository."""
+
+
+class Who(NamedTuple):
+    """Who does a write."""
+
+    author: Identity
+    committer: Identity
+    run: Run
+
+
+class Repository:
+    """A repository as the other modules see it. Nothing is asked of git before it is needed."""
+
+    def __init__(self, directory: str, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self.git: Git = at(directory, environment)
+        self.reading = Reading(self.git)
+        self._early: dict[str, Process] = {}
+
+    def foresee_write(self) -> None:
+        """Start at once, side by side, the questions that every write asks."""
+        self._early["config"] = self.git.start("config", "-z", "--list")
+        for role in ("AUTHOR", "COMMITTER"):
+            self._early[role] = self._ask_identity(role)
+
+    def close(self) -> None:
+        """End the processes that answer questions."""
+        self.reading.close()
+        for process in self._early.values():
+            process.stop()
+        self._early.clear()
+
+    @cached_property
+    def config(self) -> dict[str, list[str]]:
+        """All of git's configuration; keys in lower case."""
+        process = self._early.pop("config", None)
+        return parse_config(process.result()) if process else self.git.config()
+
+    def setting(self, key: str) -> str | None:
+        """The value of `deployments.<key>`; None if unset."""
+        values = self.config.get(f"deployments.{key.lower()}")
+        return values[-1] if values else None
+
+    def settings(self, key: str) -> list[str]:
+        """All values of `deployments.<key>`, in order."""
+        return self.config.get(f"deployments.{key.lower()}", [])
+
+    def flag(self, key: str) -> bool:
+        """`deployments.<key>` as git reads a boolean; False if unset. Raises `BadConfiguration`."""
+        value = (self.setting(key) or "false").lower()
+        if value not in _TRUE and value not in _FALSE:
+            raise BadConfiguration(
+                f"deployments.{key} is '{shown(value)}' and neither true nor false; git config deployments.{key} true"
+            )
+        return value in _TRUE
+
+    def number(self, key: str, default: int) -> int:
+        """`deployments.<key>` as git reads a number (1k, 2m). Raises `BadConfiguration`."""
+        value = self.setting(key)
+        if value is None:
+            return default
+        digits, unit = (value[:-1], value[-1].lower()) if value[-1:].lower() in _UNITS else (value, "")
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
+            raise BadConfiguration(
+                f"deployments.{key} is '{shown(value)}' and no number of 0 or more; "
+                f"git config deployments.{key} {default}"
+            )
+        return int(digits) * _UNITS.get(unit, 1)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Its directories and hash. Raises `NotARepository`."""
+        asked = ("--absolute-git-dir", "--git-common-dir", "--show-object-format", "--is-bare-repository")
+        git_dir, common, hash_, bare = text(self.git.run("rev-parse", *asked)).splitlines()
+        base = os.path.abspath(self.git.directory)
+        top = None if bare == "true" else self.git.line("rev-parse", "--show-toplevel")
+        return Layout(git_dir, os.path.normpath(os.path.join(base, common)), hash_, top)
+
+    @cached_property
+    def remotes(self) -> list[str]:
+        """Names of the configured remotes, sorted."""
+        keys = (key for key in self.config if key.startswith("remote.") and key.endswith(".url"))
+        return sorted({key[len("remote.") : -len(".url")] for key in keys})
+
+    def who(self, fallback: tuple[str, str] | None, run: Run) -> Who:
+        """Author and committer as git has them, else `fallback` (name, email). Raises `NoIdentity`."""
+        return Who(self._identity("AUTHOR", fallback), self._identity("COMMITTER", fallback), run)
+
+    def _ask_identity(self, role: str, *config: str) -> Process:
+        # A name guessed from the machine is nobody's: it would stand in the record for ever.
+        return self.git.start("-c", "user.useConfigOnly=true", *config, "var", f"GIT_{role}_IDENT")
+
+    def _identity(self, role: str, fallback: tuple[str, str] | None) -> Identity:
+        process = self._early.pop(role, None) or self._ask_identity(role)
+        try:
+            return parse_identity(text(process.result()).removesuffix("\n"))
+        except NotARepository:
+            raise
+        except GitFailed as failure:
+            if "date" in failure.stderr:
+                raise
+        if fallback is None:
+            raise NoIdentity(
+                "git does not know who you are: git config --global user.name 'Your Name' "
+                "and git config --global user.email you@example.com"
+            )
+        name, email = fallback
+        process = self._ask_identity(role, "-c", f"user.name={name}", "-c", f"user.email={email or 'none'}")
+        identity = parse_identity(text(process.result()).removesuffix("\n"))
+        return identity._replace(name=name, email=email)
