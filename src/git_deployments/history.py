@@ -1,0 +1,521 @@
+"""What a deployment's refs and commits say: its state, its versions, its events. Reads only.
+
+`live` says what is live, the log says how it came so (design, "Refs"). Refs are not read
+atomically, so where the two disagree the refs are read again after `PAUSE`, and only what two
+readings agree on counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from git_deployments.codec import SETTINGS_FILE, SNAPSHOT, parse_document, parse_event, parse_tree, parse_version
+from git_deployments.errors import DeploymentsError
+from git_deployments.git import Damaged, Object
+from git_deployments.model import PROPERTIES, SETTINGS, Event, Json, Version
+from git_deployments.names import (
+    LIVE,
+    LOG,
+    REMOTE_ROOT,
+    ROOT,
+    SOURCES,
+    VERSIONS,
+    BadName,
+    check,
+    decode,
+    encode,
+    parse_ref,
+    prefix,
+    shown,
+)
+from git_deployments.repository import Repository
+
+PAUSE = 0.3
+"""Seconds between two readings that must agree (design, "Refs")."""
+_READINGS = 20
+_MORE = "'git deployments fsck' tells more"
+_NEAR = 128
+"""Commits that a walk asks one by one before it starts processes of its own."""
+
+
+class UnknownDeployment(DeploymentsError):
+    """No deployment answers to the name."""
+
+
+class AmbiguousName(DeploymentsError):
+    """Several deployments answer to the name."""
+
+
+class UnknownVersion(DeploymentsError):
+    """No version answers to the words."""
+
+
+class AmbiguousVersion(DeploymentsError):
+    """Several versions answer to the words."""
+
+
+class Breach(DeploymentsError):
+    """The refs of a deployment break the rules of the format; reads name it and writes refuse."""
+
+
+class Pointer(NamedTuple):
+    """A version as the log names it, without its commit having been read."""
+
+    number: int
+    commit: str
+    label: str | None
+    source: str | None
+
+
+class Refs(NamedTuple):
+    """The refs of one deployment, kind by kind: object ids."""
+
+    live: str | None
+    log: str | None
+    versions: Mapping[int, str]
+    sources: Mapping[int, str]
+
+
+NO_REFS = Refs(None, None, {}, {})
+
+
+class State(NamedTuple):
+    """Where a deployment stands."""
+
+    name: str
+    refs: Refs
+    event: Event | None
+    """The newest of the log; None without a log."""
+    live: Pointer | None
+    """What `live` says, whatever the log says."""
+    latest: Pointer | None
+    """The version with the highest number, leftovers included."""
+    leftovers: tuple[Version, ...] = ()
+    """Versions that continue the log's but are not in it, oldest first."""
+    unrecorded: bool = False
+    """`live` was moved without the log: by hand, or by a write that died."""
+    follows: str | None = None
+    """The remote whose `live` was taken over without its log; then `unrecorded` is False."""
+    breach: DeploymentsError | None = None
+    """Why the state cannot be trusted; the other fields then say what could be read."""
+
+    @property
+    def exists(self) -> bool:
+        """There is at least a log, a `live` or a version."""
+        return bool(self.refs.log or self.refs.live or self.refs.versions)
+
+    @property
+    def deleted(self) -> bool:
+        """Its log ends in a delete and nothing was made live since."""
+        return self.event is not None and self.event.action == "delete" and self.live is None
+
+    @property
+    def held(self) -> bool:
+        """Later deploys and updates do not go live."""
+        return self.event is not None and self.event.held
+
+
+# Names and states
+
+
+def names(repository: Repository) -> list[str]:
+    """Full names of all deployments that have a log or a `live`, sorted, the deleted ones included."""
+    found = repository.git.refs(f"{ROOT}**/{LOG}", f"{ROOT}**/{LIVE}")
+    return sorted({parsed.name for ref, _ in found if (parsed := parse_ref(ref))})
+
+
+def states(repository: Repository, wanted: Iterable[str] | None = None, index: bool = True) -> list[State]:
+    """The states of the named deployments, or of all, by name. A deployment that is not there has no refs.
+
+    `index=False` leaves `versions/<n>` and `sources/<n>` unread where all are asked for: enough
+    for a list, and the only way that does not grow with the number of versions.
+    """
+    wanted = None if wanted is None else list(wanted)
+    found = _read_refs(repository, wanted, index)
+    result = _build_all(repository, found)
+    for _ in range(_READINGS):
+        doubtful = [state.name for state in result.values() if _doubtful(state)]
+        if not doubtful:
+            break
+        time.sleep(PAUSE)
+        again = _read_refs(repository, doubtful, True)
+        agreed = all(again[name] == found[name] for name in doubtful) if index else False
+        found.update(again)
+        if agreed:
+            break
+        index = True
+        result.update(_build_all(repository, again))
+    return [result[name] for name in sorted(result)]
+
+
+def find(repository: Repository, text: str) -> State:
+    """The one deployment that `text` names: a full name, else a deployment half that is unique.
+
+    Raises `UnknownDeployment`, `AmbiguousName`, and the state's breach if it has one.
+    """
+    exact = _as_name(text)
+    if exact is not None:
+        (state,) = states(repository, [exact])
+        if state.exists:
+            return trusted(state)
+    matches = [name for name in names(repository) if name.rpartition("/")[2] == text]
+    if len(matches) > 1:
+        present = [state.name for state in states(repository, matches) if not state.deleted]
+        matches = present or matches
+    if len(matches) > 1:
+        choices = ", ".join(map(shown, matches))
+        raise AmbiguousName(f"'{shown(text)}' is the name of several deployments: {choices}; give the full name")
+    if not matches:
+        raise unknown(repository, text)
+    return trusted(states(repository, matches)[0])
+
+
+def trusted(state: State) -> State:
+    """The state itself. Raises its breach if it has one."""
+    if state.breach:
+        raise state.breach
+    return state
+
+
+def match(repository: Repository, patterns: Iterable[str]) -> list[str]:
+    """Full names that any of the patterns names; each must name one (full, half, or a glob)."""
+    known = names(repository)
+    chosen: dict[str, None] = {}
+    for pattern in patterns:
+        found = matching(known, pattern)
+        if not found:
+            raise unknown(repository, pattern)
+        chosen.update(dict.fromkeys(found))
+    return list(chosen)
+
+
+def matching(known: Iterable[str], pattern: str) -> list[str]:
+    """Those of `known` that `pattern` names: exactly, else by the deployment half, else as a glob.
+
+    Raises `AmbiguousName` where the half alone is not unique.
+    """
+    known = list(known)
+    exact = _as_name(pattern)
+    if exact in known:
+        return [exact]
+    halves = [name for name in known if name.rpartition("/")[2] == pattern]
+    if len(halves) > 1:
+        choices = ", ".join(map(shown, halves))
+        raise AmbiguousName(f"'{shown(pattern)}' is the name of several deployments: {choices}; give the full name")
+    if halves or not any(sign in pattern for sign in "*?["):
+        return halves
+    from fnmatch import fnmatchcase
+
+    return [name for name in known if fnmatchcase(name, pattern)]
+
+
+def unknown(repository: Repository, text: str) -> UnknownDeployment:
+    """The error for a name that no deployment has, with the nearest one that there is."""
+    known = names(repository)
+    if not known:
+        return UnknownDeployment(
+            f"no deployment '{shown(text)}': this repository has none; make one with 'git deployments deploy'"
+        )
+    from difflib import get_close_matches
+
+    near = get_close_matches(text, [*known, *(name.rpartition("/")[2] for name in known)], 1)
+    hint = f"did you mean '{shown(near[0])}'?" if near else "'git deployments list' shows all"
+    return UnknownDeployment(f"no deployment '{shown(text)}'; {hint}")
+
+
+def _as_name(text: str) -> str | None:
+    try:
+        if "%" in text:
+            return decode(text)
+        check(text)
+    except BadName:
+        return None
+    return text
+
+
+def _read_refs(repository: Repository, wanted: list[str] | None, index: bool) -> dict[str, Refs]:
+    if wanted is not None:
+        patterns = [prefix(name).rstrip("/") for name in wanted]
+    elif index:
+        patterns = [ROOT.rstrip("/")]
+    else:
+        patterns = [f"{ROOT}**/{LOG}", f"{ROOT}**/{LIVE}"]
+    if wanted is not None and len(wanted) > 100:
+        patterns = [ROOT.rstrip("/")]
+    chosen = None if wanted is None else set(wanted)
+    found: dict[str, Refs] = {} if wanted is None else {name: Refs(None, None, {}, {}) for name in wanted}
+    for ref, oid in repository.git.refs(*patterns) if patterns and wanted != [] else ():
+        parsed = parse_ref(ref)
+        if parsed is None or (chosen is not None and parsed.name not in chosen):
+            continue
+        refs = found.get(parsed.name) or Refs(None, None, {}, {})
+        found[parsed.name] = _with_ref(refs, parsed.kind, parsed.number, oid)
+    return found
+
+
+def _with_ref(refs: Refs, kind: str, number: int | None, oid: str) -> Refs:
+    if kind == LIVE:
+        return refs._replace(live=oid)
+    if kind == LOG:
+        return refs._replace(log=oid)
+    table = refs.versions if kind == VERSIONS else refs.sources
+    assert kind in (VERSIONS, SOURCES)
+    assert number is not None
+    assert isinstance(table, dict)
+    table[number] = oid
+    return refs
+
+
+def _build_all(repository: Repository, found: Mapping[str, Refs]) -> dict[str, State]:
+    tips = repository.reading.many(refs.log for refs in found.values() if refs.log)
+    return {name: _build(repository, name, refs, tips.get(refs.log or "")) for name, refs in found.items()}
+
+
+def _build(repository: Repository, name: str, refs: Refs, tip: Object | None) -> State:
+    event: Event | None = None
+    try:
+        if refs.log:
+            event = parse_event(tip or repository.reading.object(refs.log))
+            if event.name != name:
+                raise Breach(f"the log of '{shown(name)}' is that of '{shown(event.name)}'; {_MORE}")
+        return _position(repository, State(name, refs, event, None, None))
+    except DeploymentsError as breach:
+        return State(name, refs, event, None, None, breach=breach)
+
+
+def _position(repository: Repository, state: State) -> State:
+    name, refs, event = state.name, state.refs, state.event
+    recorded = _recorded(event)
+    latest = _recorded_latest(event)
+    if event and refs.live == event.live_commit and not _beyond(refs, event):
+        return state._replace(live=recorded, latest=latest)
+    live = _version_of(repository, name, refs.live) if refs.live else None
+    leftovers = _leftovers(repository, state, live)
+    if leftovers:
+        latest = pointer(leftovers[-1])
+    elif event is None and live and (latest is None or latest.number < live.number):
+        latest = pointer(live)
+    if live and event and not any(one.commit == live.commit for one in leftovers):
+        _belongs(repository, event, live)
+    moved = event is not None and refs.live != event.live_commit
+    follows = _followed(repository, state) if moved and refs.live and not leftovers else None
+    return state._replace(
+        live=pointer(live) if live else None,
+        latest=latest,
+        leftovers=leftovers if event else (),
+        unrecorded=moved and not follows,
+        follows=follows,
+    )
+
+
+def pointer(version: Version) -> Pointer:
+    """A version as the log would name it."""
+    return Pointer(version.number, version.commit, version.label, version.source.commit)
+
+
+def _recorded(event: Event | None) -> Pointer | None:
+    if event is None or event.after is None or event.live_commit is None:
+        return None
+    return Pointer(event.after, event.live_commit, event.label, event.source)
+
+
+def _recorded_latest(event: Event | None) -> Pointer | None:
+    if event is None or event.latest is None or event.latest_commit is None:
+        return None
+    if event.latest_commit == event.live_commit:
+        return _recorded(event)
+    return Pointer(event.latest, event.latest_commit, None, None)
+
+
+def _beyond(refs: Refs, event: Event) -> bool:
+    """`versions` holds what the newest event does not know, or another latest version."""
+    latest = event.latest or 0
+    here = refs.versions.get(latest)
+    if here is not None and here != event.latest_commit:
+        raise Breach(
+            f"versions/{latest} of '{shown(event.name)}' is {here}, but the log has {event.latest_commit}; {_MORE}"
+        )
+    return any(number > latest for number in refs.versions)
+
+
+def _version_of(repository: Repository, name: str, oid: str) -> Version:
+    version = parse_version(repository.reading.object(oid))
+    if version.name != name:
+        raise Breach(f"a ref of '{shown(name)}' is at {oid}, a version of '{shown(version.name)}'; {_MORE}")
+    return version
+
+
+def _leftovers(repository: Repository, state: State, live: Version | None) -> tuple[Version, ...]:
+    """Versions beyond the log's latest: from the highest down to it, each the parent of the next."""
+    event, refs = state.event, state.refs
+    latest = event.latest or 0 if event else 0
+    tops = [_version_of(repository, state.name, oid) for n, oid in refs.versions.items() if n > latest]
+    if live and live.number > latest:
+        tops.append(live)
+    if not tops:
+        return ()
+    top = max(tops, key=lambda version: version.number)
+    chain = {top.number: top}
+    while event and top.number > latest + 1:
+        top = _version_of(repository, state.name, top.parent or "")
+        if top.number + 1 not in chain:
+            break
+        chain[top.number] = top
+    if event and (top.number != latest + 1 or top.parent != event.latest_commit):
+        raise Breach(
+            f"v{top.number} of '{shown(state.name)}' ({top.commit}) does not continue v{latest}, the latest of the log; "
+            f"{_MORE}"
+        )
+    for version in tops:
+        if event and chain.get(version.number, version).commit != version.commit:
+            raise Breach(
+                f"'{shown(state.name)}' has two versions v{version.number}: {version.commit} and "
+                f"{chain[version.number].commit}; {_MORE}"
+            )
+    return tuple(chain[number] for number in sorted(chain))
+
+
+def _belongs(repository: Repository, event: Event, live: Version) -> None:
+    """`live` must be the log's own version of that number."""
+    known = number_to_oid(repository, event.latest, event.latest_commit, live.number)
+    if known != live.commit:
+        raise Breach(
+            f"live of '{shown(event.name)}' is at {live.commit}, which calls itself v{live.number} but is not "
+            f"the v{live.number} of the log; {_MORE}"
+        )
+
+
+def _followed(repository: Repository, state: State) -> str | None:
+    found = repository.git.refs(f"{REMOTE_ROOT}*/{encode(state.name)}/{LIVE}")
+    remotes = [ref[len(REMOTE_ROOT) :].partition("/")[0] for ref, oid in found if oid == state.refs.live]
+    return remotes[0] if remotes else None
+
+
+def _doubtful(state: State) -> bool:
+    return bool(state.breach or state.unrecorded or state.leftovers or (state.exists and not state.refs.log))
+
+
+# Versions and events
+
+
+def number_to_oid(repository: Repository, latest: int | None, latest_commit: str | None, number: int) -> str | None:
+    """The commit of version `number` on the chain that ends in `latest_commit`; None if there is none."""
+    if latest is None or latest_commit is None or not 1 <= number <= latest:
+        return None
+    return next((one.oid for one in walk(repository, latest_commit, skip=latest - number, limit=1)), None)
+
+
+def walk(repository: Repository, start: str, skip: int = 0, limit: int | None = None) -> Iterator[Object]:
+    """Raw commits along first parents, newest first. Near ones are asked one by one: no process starts."""
+    if skip < _NEAR:
+        reading, oid, count = repository.reading, start, 0
+        end = min(_NEAR, skip + limit if limit is not None else _NEAR)
+        while count < end:
+            object_ = reading.object(oid)
+            if count >= skip:
+                yield object_
+            count += 1
+            parent = _first_parent(object_.data)
+            if parent is None:
+                return
+            oid = parent
+        done = count - skip
+        if limit is not None and done >= limit:
+            return
+        start, skip, limit = oid, 0, None if limit is None else limit - done
+    yield from repository.git.commits(start, skip=skip, limit=limit)
+
+
+def _first_parent(commit: bytes) -> str | None:
+    tree_end = commit.find(b"\n") + 1
+    if not commit.startswith(b"parent ", tree_end):
+        return None
+    return commit[tree_end + 7 : commit.find(b"\n", tree_end)].decode("ascii", "replace")
+
+
+def versions(repository: Repository, state: State, limit: int | None = None) -> Iterator[Version]:
+    """The versions of a deployment, newest first. Raises `Breach` where one is not what it should be."""
+    latest = state.latest
+    if latest is None:
+        return
+    number = latest.number
+    for object_ in walk(repository, latest.commit, limit=limit):
+        version = parse_version(object_)
+        indexed = state.refs.versions.get(number, version.commit)
+        if version.name != state.name or version.number != number:
+            raise Breach(f"{object_.oid} stands where v{number} of '{shown(state.name)}' belongs; {_MORE}")
+        if indexed != version.commit:
+            raise Breach(
+                f"versions/{number} of '{shown(state.name)}' is {indexed}, but the log has {version.commit}; {_MORE}"
+            )
+        yield version
+        number -= 1
+
+
+def events(repository: Repository, state: State, limit: int | None = None) -> Iterator[Event]:
+    """The events of a deployment's log, newest first."""
+    if state.event is None or state.refs.log is None:
+        return
+    for object_ in walk(repository, state.refs.log, limit=limit):
+        event = parse_event(object_)
+        if event.name != state.name:
+            raise Breach(f"{object_.oid} in the log of '{shown(state.name)}' is of '{shown(event.name)}'; {_MORE}")
+        yield event
+        if event.previous is None:  # what follows along first parents is the first event's version
+            return
+
+
+def version_at(repository: Repository, state: State, oid: str) -> Version:
+    """The version of a commit, checked to be one of this deployment."""
+    return _version_of(repository, state.name, oid)
+
+
+def properties(repository: Repository, version: Version) -> dict[str, Json]:
+    """The configuration pinned to a version: every key of `model.PROPERTIES`."""
+    return _document(repository, version.tree, SNAPSHOT, PROPERTIES, version.commit)
+
+
+def settings(repository: Repository, event: Event | None) -> dict[str, Json]:
+    """The settings as they stand after an event: every key of `model.SETTINGS`."""
+    if event is None:
+        return dict(SETTINGS)
+    return _document(repository, event.tree, SETTINGS_FILE, SETTINGS, event.commit)
+
+
+def _document(repository: Repository, tree: str, file: str, keys: Mapping[str, Json], commit: str) -> dict[str, Json]:
+    found = [entry.oid for entry in parse_tree(repository.reading.object(tree)) if entry.name == file]
+    if not found:
+        raise Damaged(commit, f"has no {file}")
+    return parse_document(repository.reading.object(found[0]), keys)
+
+
+def previous(repository: Repository, state: State) -> Pointer | None:
+    """What `rollback` takes: the most recently live version, older than the live one, that is not marked.
+
+    A rollback, or an adopt to a lower number, marks the version that it leaves until a later event
+    makes that one live again (design, "Commands").
+    """
+    if state.live is None:
+        return None
+    seen = {state.live.number}
+    marked: set[int] = set()
+    if state.unrecorded:
+        _mark(marked, seen, state.event.after if state.event else None, state.live.number)
+    for event in events(repository, state):
+        after = event.after
+        if after is not None and after not in seen:
+            seen_before = _recorded(event)
+            if after < state.live.number and after not in marked and seen_before:
+                return seen_before
+        if event.action in ("rollback", "adopt"):
+            _mark(marked, seen, event.before, after)
+        if after is not None:
+            seen.add(after)
+    return None
+
+
+def _mark(marked: set[int], seen: set[int], left: int | None, taken: int | None) -> None:
+    if left is not None and taken is not None and taken < left and left not in seen:
+        marked.add(left)

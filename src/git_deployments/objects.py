@@ -1,0 +1,132 @@
+"""Three ways to write objects behind one small interface; the only importer of pygit2.
+
+- `Loose`: one git process an object. For the one commit that a rollback or promote makes: no import.
+- `Odb`: libgit2. For a deploy.
+- `Pack`: one pack stream into git. For many deployments at once, and for SHA-256 repositories,
+  which libgit2 cannot write.
+
+Whichever it is, the objects are on disk and flushed after `finish`, and no ref points at them yet.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+from git_deployments.errors import DeploymentsError
+from git_deployments.git import DURABLE, Git
+from git_deployments.repository import Repository
+
+MANY = 50
+"""Deployments from which on one pack is faster than loose objects."""
+_UNPACK_BELOW = 100
+"""Objects below which a pack is unpacked, so that small writes leave no small packs behind."""
+
+
+class Objects(Protocol):
+    """Where new objects go."""
+
+    def write(self, kind: str, data: bytes) -> str:
+        """Add a `blob`, `tree` or `commit`; its id."""
+
+    def finish(self) -> None:
+        """Return once all are durable. Raises `GitFailed` where they cannot be written."""
+
+
+def moving(repository: Repository) -> Objects:
+    """For writes that make an event and no version."""
+    return Loose(repository.git)
+
+
+def creating(repository: Repository, deployments: int) -> Objects:
+    """For writes that make versions of so many deployments."""
+    if repository.layout.hash != "sha1":
+        return Pack(repository.git, repository.layout.hash)
+    if deployments >= MANY:
+        return Pack(repository.git, "sha1")
+    return Odb(os.path.join(repository.layout.common_dir, "objects"))
+
+
+class Loose:
+    """Loose objects, one git process each."""
+
+    def __init__(self, git: Git) -> None:
+        self._git = git
+
+    def write(self, kind: str, data: bytes) -> str:
+        """See `Objects`."""
+        return self._git.store(kind, data)
+
+    def finish(self) -> None:
+        """Nothing is left to do: each was durable when its id came back."""
+
+
+class Odb:
+    """Loose objects through libgit2, which checks no reference between them and needs no open repository."""
+
+    def __init__(self, directory: str) -> None:
+        import pygit2
+
+        pygit2.settings.enable_fsync_gitdir(True)
+        self._kinds = {
+            "blob": pygit2.enums.ObjectType.BLOB,
+            "tree": pygit2.enums.ObjectType.TREE,
+            "commit": pygit2.enums.ObjectType.COMMIT,
+        }
+        self._failure = pygit2.GitError
+        self._odb = pygit2.Odb(directory)
+
+    def write(self, kind: str, data: bytes) -> str:
+        """See `Objects`."""
+        try:
+            return str(self._odb.write(self._kinds[kind], data))
+        except (self._failure, OSError) as error:
+            raise DeploymentsError(f"an object cannot be written: {error}; nothing was changed") from None
+
+    def finish(self) -> None:
+        """Nothing is left to do: each was durable when its id came back."""
+
+
+class Pack:
+    """All objects in one pack stream that git checks, stores and flushes at once."""
+
+    def __init__(self, git: Git, hash_: str) -> None:
+        import hashlib
+
+        self._git = git
+        self._hash = getattr(hashlib, hash_)
+        self._objects: dict[str, bytes] = {}
+
+    def write(self, kind: str, data: bytes) -> str:
+        """See `Objects`."""
+        oid: str = self._hash(f"{kind} {len(data)}\0".encode() + data).hexdigest()
+        if oid not in self._objects:
+            self._objects[oid] = _packed(kind, data)
+        return oid
+
+    def finish(self) -> None:
+        """See `Objects`."""
+        count = len(self._objects)
+        body = b"PACK" + (2).to_bytes(4, "big") + count.to_bytes(4, "big") + b"".join(self._objects.values())
+        stream = body + self._hash(body).digest()
+        unpack = ("unpack-objects", "-q") if count < _UNPACK_BELOW else ("index-pack", "--stdin")
+        if count:
+            self._git.run(*DURABLE, *unpack, stdin=stream)
+        self._objects.clear()
+
+
+_PACK_KINDS = {"commit": 1, "tree": 2, "blob": 3}
+
+
+def _packed(kind: str, data: bytes) -> bytes:
+    """One entry of a pack (git manual, gitformat-pack): kind and size, then the deflated bytes."""
+    import zlib
+
+    size = len(data)
+    header = bytearray([_PACK_KINDS[kind] << 4 | size & 15])
+    size >>= 4
+    while size:
+        header[-1] |= 0x80
+        header.append(size & 0x7F)
+        size >>= 7
+    return bytes(header) + zlib.compress(data, 1)

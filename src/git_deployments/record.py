@@ -1,0 +1,336 @@
+"""How a write becomes objects and one ref transaction (design, "Writes").
+
+Objects first, refs last. Leftovers and unrecorded moves are adopted before the write's own event.
+Every transaction names the old value of `live` and `log`, so of two writers one is told to look again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from git_deployments.codec import (
+    GITLINK,
+    SETTINGS_FILE,
+    SNAPSHOT,
+    TreeEntry,
+    commit_bytes,
+    event_message,
+    parse_event,
+    parse_version,
+    settings_document,
+    snapshot,
+    tree_bytes,
+    version_message,
+)
+from git_deployments.errors import Contested, DeploymentsError
+from git_deployments.git import Object, RefChange
+from git_deployments.history import Breach, Pointer, State, pointer, walk
+from git_deployments.model import SETTINGS, Event, Json, Source, Version
+from git_deployments.names import (
+    LIVE,
+    LOG,
+    SOURCES,
+    VERSIONS,
+    encode,
+    live_ref,
+    log_ref,
+    shown,
+    source_ref,
+    version_ref,
+)
+from git_deployments.objects import Objects
+from git_deployments.repository import KEEP_REFS, MAX_SNAPSHOT, Repository, Who
+
+
+class LogMissing(DeploymentsError):
+    """There are versions but no log, so no number can be given."""
+
+
+class TooLarge(DeploymentsError):
+    """A snapshot is larger than `deployments.maxSnapshotSize`."""
+
+
+class Draft(NamedTuple):
+    """A version that is to be made."""
+
+    label: str | None
+    properties: Mapping[str, Json]
+    source: Source
+    message: str = ""
+    keep_source: bool = False
+    """Also write `sources/<n>`: nothing else keeps the code commit alive."""
+
+
+class Step(NamedTuple):
+    """What one write does to one deployment."""
+
+    action: str
+    """Of the event. `adopt`: nothing but what must be adopted anyway."""
+    reason: str = ""
+    draft: Draft | None = None
+    goes_live: bool = False
+    """The drafted version becomes live; else `live` does."""
+    live: Pointer | None = None
+    """What is live after it, unless the drafted version is."""
+    settings: Mapping[str, Json] | None = None
+    """All settings as they stand after it; None where they do not change."""
+    held: bool = False
+
+
+class Record(NamedTuple):
+    """What a write did to one deployment, once its refs have moved."""
+
+    name: str
+    action: str
+    before: Pointer | None
+    after: Pointer | None
+    version: Version | None
+    """The version that was made."""
+    event: Event
+    """The newest one written."""
+    adopted: tuple[Event, ...]
+    """Events that recorded what had happened outside of the log before."""
+    changes: tuple[RefChange, ...]
+
+
+class _Position(NamedTuple):
+    """Where a deployment stands between two events of one write."""
+
+    name: str
+    log: str | None
+    live: Pointer | None
+    latest: Pointer | None
+    tree: str | None
+    paused: bool
+    held: bool
+
+
+def build(repository: Repository, objects: Objects, who: Who, state: State, step: Step) -> Record:
+    """Write the objects of one step; the refs that must move are in the result.
+
+    Raises `LogMissing`, `Contested`, `TooLarge`, `Breach`.
+    """
+    check_writable(state)
+    position = _start(state)
+    adopted = []
+    for version, live in adoptions(state):
+        event, position = _append(objects, who, position, Step("adopt", live=live, held=position.held), version)
+        adopted.append(event)
+    before = position.live
+    if step.action == "adopt":
+        changes = _changes(repository, state, position, None, step)
+        return Record(
+            state.name, step.action, _start(state).live, before, None, adopted[-1], tuple(adopted), tuple(changes)
+        )
+    made = _make(repository, objects, who, state, position, step.draft) if step.draft else None
+    if made and step.goes_live:
+        step = step._replace(live=pointer(made))
+    if step.settings is not None or position.tree is None:
+        document = step.settings or SETTINGS
+        blob = objects.write("blob", settings_document(document))
+        tree = objects.write("tree", tree_bytes([TreeEntry("100644", SETTINGS_FILE, blob)]))
+        position = position._replace(tree=tree, paused=bool(document["paused"]))
+    event, position = _append(objects, who, position, step, made)
+    changes = _changes(repository, state, position, made, step)
+    return Record(state.name, step.action, before, position.live, made, event, tuple(adopted), tuple(changes))
+
+
+def check_writable(state: State) -> None:
+    """Refuse to write onto what cannot be trusted. Raises `LogMissing`, `Contested` or the breach."""
+    if state.breach:
+        raise state.breach
+    name = shown(state.name)
+    if state.exists and state.refs.log is None:
+        raise LogMissing(
+            f"'{name}' has versions here but no log, so its numbers cannot go on; "
+            "pull first: git deployments pull (or git fetch the log from where it is)"
+        )
+    if state.follows:
+        raise Contested(
+            f"live of '{name}' was taken from remote '{shown(state.follows)}' without its log; "
+            f"pull first: git deployments pull {shown(state.follows)}"
+        )
+
+
+def adoptions(state: State) -> Iterator[tuple[Version | None, Pointer | None]]:
+    """What must be recorded before anything else: (version to adopt, live after it)."""
+    live = state.event and state.event.live_commit
+    current = _start(state).live
+    for version in state.leftovers:
+        if version.commit == state.refs.live:
+            current = pointer(version)
+            live = version.commit
+        yield version, current
+    if state.event and live != state.refs.live:
+        yield None, state.live
+
+
+def _start(state: State) -> _Position:
+    event = state.event
+    if event is None:
+        return _Position(state.name, None, None, None, None, False, False)
+    live = latest = None
+    if event.after is not None and event.live_commit:
+        live = Pointer(event.after, event.live_commit, event.label, event.source)
+    if event.latest is not None and event.latest_commit:
+        latest = Pointer(event.latest, event.latest_commit, None, None)
+    return _Position(state.name, event.commit, live, latest, event.tree, event.paused, event.held)
+
+
+def _append(
+    objects: Objects, who: Who, position: _Position, step: Step, version: Version | None
+) -> tuple[Event, _Position]:
+    """Write one event onto the log."""
+    latest = pointer(version) if version else position.latest
+    after = step.live
+    tree = position.tree or ""
+    event = Event(
+        name=position.name,
+        action=step.action,
+        number=version.number if version else None,
+        before=position.live.number if position.live else None,
+        after=after.number if after else None,
+        reason=step.reason,
+        commit="",
+        previous=position.log,
+        tree=tree,
+        author=who.author,
+        live_commit=after.commit if after else None,
+        latest=latest.number if latest else None,
+        latest_commit=latest.commit if latest else None,
+        label=after.label if after else None,
+        source=after.source if after else None,
+        paused=position.paused,
+        held=step.held,
+        run=who.run,
+    )
+    parents = tuple(oid for oid in (position.log, version.commit if version else None) if oid)
+    data = commit_bytes(tree, parents, who.author, who.committer, event_message(event, sentence(event)))
+    commit = objects.write("commit", data)
+    event = parse_event(Object(commit, "commit", data))
+    return event, position._replace(log=commit, live=after, latest=latest, held=step.held)
+
+
+def sentence(event: Event) -> str:
+    """The subject of an event's commit: what was done, in words."""
+    name, number = encode(event.name), event.number
+    before, after = (f"v{n}" if n else "nothing" for n in (event.before, event.after))
+    moved = f"{name} from {before} to {after}"
+    if event.action == "deploy" or (event.action == "update" and number):
+        quiet = "" if number == event.after else ", not live"
+        return f"{event.action.capitalize()} {name} v{number}{quiet}"
+    if event.action == "adopt":
+        return f"Adopt v{number} of {name}" if number else f"Adopt the move of {moved}"
+    return {
+        "update": f"Update the settings of {name}",
+        "rollback": f"Roll back {moved}",
+        "promote": f"Promote {moved}",
+        "delete": f"Delete {name}",
+    }[event.action]
+
+
+def _make(
+    repository: Repository, objects: Objects, who: Who, state: State, position: _Position, draft: Draft
+) -> Version:
+    """Write the commit of a new version."""
+    content = snapshot(draft.properties)
+    largest = repository.number("maxSnapshotSize", MAX_SNAPSHOT)
+    if len(content) > largest:
+        raise TooLarge(
+            f"the snapshot of '{shown(state.name)}' has {len(content)} bytes, more than deployments.maxSnapshotSize "
+            f"({largest}); make it smaller, or raise the limit here and at the remotes"
+        )
+    entries = [TreeEntry("100644", SNAPSHOT, objects.write("blob", content))]
+    code = draft.source.commit
+    tip = position.latest
+    if code and len(code) == len(entries[0].oid):
+        entries.append(TreeEntry("160000", GITLINK, code))
+    tree = objects.write("tree", tree_bytes(entries))
+    version = Version(
+        name=state.name,
+        number=tip.number + 1 if tip else 1,
+        label=draft.label,
+        commit="",
+        parent=tip.commit if tip else None,
+        tree=tree,
+        source=draft.source,
+        author=who.author,
+        message=draft.message,
+        run=who.run,
+    )
+    parents = (version.parent,) if version.parent else ()
+    data = commit_bytes(tree, parents, who.author, who.committer, version_message(version))
+    return parse_version(Object(objects.write("commit", data), "commit", data))
+
+
+# Refs
+
+
+def _changes(
+    repository: Repository, state: State, after: _Position, made: Version | None, step: Step
+) -> Iterator[RefChange]:
+    name, refs = state.name, state.refs
+    if step.action == "delete":
+        yield from (RefChange(source_ref(name, n), None, oid) for n, oid in refs.sources.items())
+        yield from (RefChange(version_ref(name, n), None, oid) for n, oid in refs.versions.items())
+    else:
+        if made and step.draft and step.draft.keep_source and made.source.commit:
+            yield RefChange(source_ref(name, made.number), made.source.commit, refs.sources.get(made.number))
+        yield from _index_changes(repository, state, after, made)
+    yield RefChange(live_ref(name), after.live.commit if after.live else None, refs.live)
+    yield RefChange(log_ref(name), after.log, refs.log)
+
+
+def _index_changes(repository: Repository, state: State, after: _Position, made: Version | None) -> Iterator[RefChange]:
+    """Bring `versions/<n>` to what it should hold: the newest ones and the live one."""
+    name, have = state.name, state.refs.versions
+    latest = after.latest.number if after.latest else 0
+    keep = repository.number("keepRefs", KEEP_REFS) or latest
+    oldest = max(1, latest - keep + 1)
+    should = {made.number: made.commit} if made else {}
+    if state.latest and state.latest.number >= oldest:
+        should.update(_window(repository, state, state.latest, oldest))
+    if after.live:
+        should[after.live.number] = after.live.commit
+    for number in sorted(have.keys() | should.keys()):
+        if number not in should or number not in have:
+            yield RefChange(version_ref(name, number), should.get(number), have.get(number))
+
+
+def _window(repository: Repository, state: State, latest: Pointer, oldest: int) -> dict[int, str]:
+    """Number to commit from the log's chain, down to `oldest`. Raises `Breach` where a ref differs."""
+    chain: dict[int, str] = {}
+    number = latest.number
+    if number == oldest:
+        chain[number] = latest.commit
+    else:
+        for object_ in walk(repository, latest.commit, limit=number - oldest + 1):
+            chain[number] = object_.oid
+            number -= 1
+    for number, oid in chain.items():
+        indexed = state.refs.versions.get(number, oid)
+        if indexed != oid:
+            raise Breach(
+                f"versions/{number} of '{shown(state.name)}' is {indexed}, but the log has {oid}; "
+                "'git deployments fsck' tells more"
+            )
+    return chain
+
+
+_ORDER = {SOURCES: 0, VERSIONS: 1, LIVE: 2, LOG: 3}
+
+
+def commit(repository: Repository, records: Iterable[Record]) -> None:
+    """Move the refs of all records in one transaction: sources, versions, live, log.
+
+    Raises `LostRace`, `Locked`, `GitFailed`.
+    """
+    changes = [change for record in records for change in record.changes]
+    changes.sort(key=lambda change: _rank(change.ref))
+    repository.git.move_refs(changes)
+
+
+def _rank(ref: str) -> int:
+    last, _, number = ref.rpartition("/")
+    return _ORDER[last.rpartition("/")[2]] if number.isdigit() else _ORDER[number]
