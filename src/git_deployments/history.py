@@ -13,23 +13,10 @@ from typing import NamedTuple
 
 from git_deployments.codec import SETTINGS_FILE, SNAPSHOT, parse_document, parse_event, parse_tree, parse_version
 from git_deployments.errors import DeploymentsError
-from git_deployments.git import Damaged, Object
-from git_deployments.model import PROPERTIES, SETTINGS, Event, Json, Version
-from git_deployments.names import (
-    LIVE,
-    LOG,
-    REMOTE_ROOT,
-    ROOT,
-    SOURCES,
-    VERSIONS,
-    BadName,
-    check,
-    decode,
-    encode,
-    parse_ref,
-    prefix,
-    shown,
-)
+from git_deployments.git import Damaged, Object, text
+from git_deployments.model import PROPERTIES, SETTINGS, Event, Identity, Json, Version
+from git_deployments.names import BadName, check, decode, encode, shown
+from git_deployments.refs import LIVE, LOG, REMOTE_ROOT, ROOT, SOURCES, VERSIONS, live_ref, parse_ref, prefix
 from git_deployments.repository import Repository
 
 PAUSE = 0.3
@@ -150,25 +137,24 @@ def states(repository: Repository, wanted: Iterable[str] | None = None, index: b
     return [result[name] for name in sorted(result)]
 
 
-def find(repository: Repository, text: str) -> State:
-    """The one deployment that `text` names: a full name, else a deployment half that is unique.
+def find(repository: Repository, words: str) -> State:
+    """The one deployment that `words` name: a full name, else a deployment half that is unique.
 
     Raises `UnknownDeployment`, `AmbiguousName`, and the state's breach if it has one.
     """
-    exact = _as_name(text)
+    exact = _as_name(words)
     if exact is not None:
         (state,) = states(repository, [exact])
         if state.exists:
             return trusted(state)
-    matches = [name for name in names(repository) if name.rpartition("/")[2] == text]
+    matches = [name for name in names(repository) if name.rpartition("/")[2] == words]
     if len(matches) > 1:
         present = [state.name for state in states(repository, matches) if not state.deleted]
         matches = present or matches
     if len(matches) > 1:
-        choices = ", ".join(map(shown, matches))
-        raise AmbiguousName(f"'{shown(text)}' is the name of several deployments: {choices}; give the full name")
+        raise _ambiguous(words, matches)
     if not matches:
-        raise unknown(repository, text)
+        raise unknown(repository, words)
     return trusted(states(repository, matches)[0])
 
 
@@ -202,8 +188,7 @@ def matching(known: Iterable[str], pattern: str) -> list[str]:
         return [exact]
     halves = [name for name in known if name.rpartition("/")[2] == pattern]
     if len(halves) > 1:
-        choices = ", ".join(map(shown, halves))
-        raise AmbiguousName(f"'{shown(pattern)}' is the name of several deployments: {choices}; give the full name")
+        raise _ambiguous(pattern, halves)
     if halves or not any(sign in pattern for sign in "*?["):
         return halves
     from fnmatch import fnmatchcase
@@ -211,28 +196,38 @@ def matching(known: Iterable[str], pattern: str) -> list[str]:
     return [name for name in known if fnmatchcase(name, pattern)]
 
 
-def unknown(repository: Repository, text: str) -> UnknownDeployment:
+def _ambiguous(words: str, found: list[str]) -> AmbiguousName:
+    return AmbiguousName(f"'{shown(words)}' is the name of several deployments: {choices(found)}; give the full name")
+
+
+def choices(found: list[str]) -> str:
+    """Names for a message, as many as fit one line."""
+    more = f" and {len(found) - 10} more" if len(found) > 10 else ""
+    return ", ".join(map(shown, found[:10])) + more
+
+
+def unknown(repository: Repository, words: str) -> UnknownDeployment:
     """The error for a name that no deployment has, with the nearest one that there is."""
     known = names(repository)
     if not known:
         return UnknownDeployment(
-            f"no deployment '{shown(text)}': this repository has none; make one with 'git deployments deploy'"
+            f"no deployment '{shown(words)}': this repository has none; make one with 'git deployments deploy'"
         )
     from difflib import get_close_matches
 
-    near = get_close_matches(text, [*known, *(name.rpartition("/")[2] for name in known)], 1)
+    near = get_close_matches(words, [*known, *(name.rpartition("/")[2] for name in known)], 1)
     hint = f"did you mean '{shown(near[0])}'?" if near else "'git deployments list' shows all"
-    return UnknownDeployment(f"no deployment '{shown(text)}'; {hint}")
+    return UnknownDeployment(f"no deployment '{shown(words)}'; {hint}")
 
 
-def _as_name(text: str) -> str | None:
+def _as_name(words: str) -> str | None:
     try:
-        if "%" in text:
-            return decode(text)
-        check(text)
+        if "%" in words:
+            return decode(words)
+        check(words)
     except BadName:
         return None
-    return text
+    return words
 
 
 def _read_refs(repository: Repository, wanted: list[str] | None, index: bool) -> dict[str, Refs]:
@@ -365,15 +360,13 @@ def _leftovers(repository: Repository, state: State, live: Version | None) -> tu
         chain[top.number] = top
     if event and (top.number != latest + 1 or top.parent != event.latest_commit):
         raise Breach(
-            f"v{top.number} of '{shown(state.name)}' ({top.commit}) does not continue v{latest}, the latest of the log; "
+            f"v{top.number} of '{shown(state.name)}' ({top.commit}) does not continue the log, latest v{latest}; "
             f"{_MORE}"
         )
     for version in tops:
         if event and chain.get(version.number, version).commit != version.commit:
-            raise Breach(
-                f"'{shown(state.name)}' has two versions v{version.number}: {version.commit} and "
-                f"{chain[version.number].commit}; {_MORE}"
-            )
+            other = chain[version.number].commit
+            raise Breach(f"'{shown(state.name)}' has two v{version.number}: {version.commit} and {other}; {_MORE}")
     return tuple(chain[number] for number in sorted(chain))
 
 
@@ -519,3 +512,23 @@ def previous(repository: Repository, state: State) -> Pointer | None:
 def _mark(marked: set[int], seen: set[int], left: int | None, taken: int | None) -> None:
     if left is not None and taken is not None and taken < left and left not in seen:
         marked.add(left)
+
+
+def creator(repository: Repository, latest: Pointer) -> Identity:
+    """Who made version 1: `created_by` of every version (design, "Version commit")."""
+    if latest.number == 1:
+        return parse_version(repository.reading.object(latest.commit)).author
+    options = ("--first-parent", "--max-parents=0")
+    oid = text(repository.git.run("rev-list", *options, latest.commit, "--")).split()[-1]
+    return parse_version(repository.reading.object(oid)).author
+
+
+def while_live(repository: Repository, state: State, number: int) -> Event | None:
+    """The newest event after which version `number` was live: its settings are those of that time."""
+    return next((event for event in events(repository, state) if event.after == number), None)
+
+
+def live_version(repository: Repository, name: str) -> Version | None:
+    """The version that `live` is at, asked of that ref alone; None where nothing is live."""
+    oid = repository.git.line("rev-parse", "-q", "--verify", live_ref(name))
+    return _version_of(repository, name, oid) if oid else None

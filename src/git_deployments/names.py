@@ -1,27 +1,20 @@
-"""Deployment names and the refs that belong to them: pure strings, no git (design, "Names", "Refs").
+"""Deployment names and their encoded form: pure strings (design, "Names").
 
 A full name is `flow/deployment`, or one part alone. In a ref each half is percent-encoded where
 git or a file system would refuse or confuse it. The encoding is total over valid names and
 canonical: `decode` accepts exactly what `encode` produces, so no deployment has two refs.
+
+The fast door imports this module, so it imports nothing that takes a millisecond.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from git_deployments.errors import DeploymentsError
 
-ROOT = "refs/deployments/"
-REMOTE_ROOT = "refs/remote-deployments/"
 LONGEST = 200
 """Bytes that an encoded full name may have (design, "Names")."""
 
-LIVE = "live"
-LOG = "log"
-VERSIONS = "versions"
-SOURCES = "sources"
-
-RESERVED = frozenset((LIVE, LOG, VERSIONS, SOURCES, "head"))
+RESERVED = frozenset(("live", "log", "versions", "sources", "head"))
 """Halves that would collide with a ref of ours, or with HEAD; compared without case."""
 
 _BANNED = "/%&><"
@@ -31,16 +24,6 @@ _DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("c
 
 class BadName(DeploymentsError):
     """A text that cannot name a deployment."""
-
-
-class Ref(NamedTuple):
-    """One ref of a deployment, taken apart."""
-
-    name: str
-    kind: str
-    """`live`, `log`, `versions` or `sources`."""
-    number: int | None
-    """The version's number, for `versions` and `sources`."""
 
 
 def check(name: str) -> None:
@@ -64,7 +47,7 @@ def check(name: str) -> None:
             raise BadName(
                 f"bad name '{shown(name)}': '{half}' is reserved (live, log, versions, sources, HEAD); rename it"
             )
-    length = len("/".join(map(_encode_half, halves)).encode())
+    length = len("/".join(map(encode_half, halves)).encode())
     if length > LONGEST:
         raise BadName(
             f"bad name '{shown(name)[:40]}…': {length} bytes once encoded, at most {LONGEST} are allowed; shorten it"
@@ -88,7 +71,7 @@ def _shown_character(character: str) -> str:
 def encode(name: str) -> str:
     """The ref form of a full name: `my flow/prod` becomes `my%20flow/prod`. Raises `BadName`."""
     check(name)
-    return "/".join(map(_encode_half, name.split("/")))
+    return "/".join(map(encode_half, name.split("/")))
 
 
 def decode(encoded: str) -> str:
@@ -102,7 +85,8 @@ def decode(encoded: str) -> str:
     raise BadName(f"'{shown(encoded)}' is not the encoded form of a deployment's name")
 
 
-def _encode_half(half: str) -> str:
+def encode_half(half: str) -> str:
+    """One part of a name, or of a remote's, as a single component of a ref."""
     if half.isascii() and half.isalnum() and half.lower() not in _DEVICES:
         return half
     encode_at = _risky_places(half)
@@ -163,58 +147,3 @@ def fold(name: str) -> str:
     import unicodedata
 
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKD", name).casefold())
-
-
-def prefix(name: str) -> str:
-    """`refs/deployments/<name>/`."""
-    return f"{ROOT}{encode(name)}/"
-
-
-def live_ref(name: str) -> str:
-    """The ref that says which version is live."""
-    return prefix(name) + LIVE
-
-
-def log_ref(name: str) -> str:
-    """The ref of the record of events."""
-    return prefix(name) + LOG
-
-
-def version_ref(name: str, number: int) -> str:
-    """The index ref of version `number`."""
-    return f"{prefix(name)}{VERSIONS}/{number}"
-
-
-def source_ref(name: str, number: int) -> str:
-    """The ref that keeps the code of version `number` alive."""
-    return f"{prefix(name)}{SOURCES}/{number}"
-
-
-def parse_ref(ref: str, root: str = ROOT) -> Ref | None:
-    """Take a full ref name apart; None where it is under no known kind or wrongly encoded.
-
-    `root` is what precedes the name: `ROOT`, or `remote_root(remote)`.
-    """
-    if not ref.startswith(root):
-        return None
-    parts = ref[len(root) :].split("/")
-    number: int | None = None
-    if len(parts) >= 3 and parts[-2] in (VERSIONS, SOURCES):
-        kind, digits = parts[-2], parts[-1]
-        if not (digits.isascii() and digits.isdigit() and digits[0] != "0"):
-            return None
-        number, parts = int(digits), parts[:-2]
-    elif len(parts) >= 2 and parts[-1] in (LIVE, LOG):
-        kind, parts = parts[-1], parts[:-1]
-    else:
-        return None
-    try:
-        return Ref(decode("/".join(parts)), kind, number)
-    except BadName:
-        return None
-
-
-def remote_root(remote: str) -> str:
-    """`refs/remote-deployments/<remote>/`, where what was last seen at a remote is kept."""
-    parts = (_encode_half(part.replace("%", "%25")) for part in remote.split("/"))
-    return f"{REMOTE_ROOT}{'%2F'.join(parts)}/"

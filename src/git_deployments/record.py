@@ -27,19 +27,9 @@ from git_deployments.errors import Contested, DeploymentsError
 from git_deployments.git import Object, RefChange
 from git_deployments.history import Breach, Pointer, State, pointer, walk
 from git_deployments.model import SETTINGS, Event, Json, Source, Version
-from git_deployments.names import (
-    LIVE,
-    LOG,
-    SOURCES,
-    VERSIONS,
-    encode,
-    live_ref,
-    log_ref,
-    shown,
-    source_ref,
-    version_ref,
-)
+from git_deployments.names import encode, shown
 from git_deployments.objects import Objects
+from git_deployments.refs import LIVE, LOG, SOURCES, VERSIONS, live_ref, log_ref, source_ref, version_ref
 from git_deployments.repository import KEEP_REFS, MAX_SNAPSHOT, Repository, Who
 
 
@@ -66,7 +56,7 @@ class Step(NamedTuple):
     """What one write does to one deployment."""
 
     action: str
-    """Of the event. `adopt`: nothing but what must be adopted anyway."""
+    """Of the event. `adopt`: none, only what must be adopted anyway and the index put right."""
     reason: str = ""
     draft: Draft | None = None
     goes_live: bool = False
@@ -271,7 +261,7 @@ def _changes(
     repository: Repository, state: State, after: _Position, made: Version | None, step: Step
 ) -> Iterator[RefChange]:
     name, refs = state.name, state.refs
-    if step.action == "delete":
+    if step.action == "delete" or (state.deleted and made is None):
         yield from (RefChange(source_ref(name, n), None, oid) for n, oid in refs.sources.items())
         yield from (RefChange(version_ref(name, n), None, oid) for n, oid in refs.versions.items())
     else:
@@ -296,6 +286,15 @@ def _index_changes(repository: Repository, state: State, after: _Position, made:
     for number in sorted(have.keys() | should.keys()):
         if number not in should or number not in have:
             yield RefChange(version_ref(name, number), should.get(number), have.get(number))
+
+
+def index_is_due(repository: Repository, state: State) -> bool:
+    """`versions/<n>` lacks what it should hold, or holds what a delete should have removed."""
+    if state.event is None or state.deleted:
+        return state.deleted and bool(state.refs.versions)
+    latest = state.latest.number if state.latest else 0
+    keep = repository.number("keepRefs", KEEP_REFS) or latest
+    return any(number not in state.refs.versions for number in range(max(1, latest - keep + 1), latest + 1))
 
 
 def _window(repository: Repository, state: State, latest: Pointer, oldest: int) -> dict[int, str]:

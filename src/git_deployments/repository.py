@@ -126,15 +126,17 @@ class Repository:
         keys = (key for key in self.config if key.startswith("remote.") and key.endswith(".url"))
         return sorted({key[len("remote.") : -len(".url")] for key in keys})
 
-    def who(self, fallback: tuple[str, str] | None, run: Run) -> Who:
-        """Author and committer as git has them, else `fallback` (name, email). Raises `NoIdentity`."""
-        return Who(self._identity("AUTHOR", fallback), self._identity("COMMITTER", fallback), run)
+    def who(self) -> Who:
+        """Author and committer as git has them, else the CI platform's actor. Raises `NoIdentity`."""
+        from git_deployments.source import run_of
+
+        return Who(self._identity("AUTHOR"), self._identity("COMMITTER"), run_of(self.environment))
 
     def _ask_identity(self, role: str, *config: str) -> Process:
         # A name guessed from the machine is nobody's: it would stand in the record for ever.
         return self.git.start("-c", "user.useConfigOnly=true", *config, "var", f"GIT_{role}_IDENT")
 
-    def _identity(self, role: str, fallback: tuple[str, str] | None) -> Identity:
+    def _identity(self, role: str) -> Identity:
         process = self._early.pop(role, None) or self._ask_identity(role)
         try:
             return parse_identity(text(process.result()).removesuffix("\n"))
@@ -143,6 +145,9 @@ class Repository:
         except GitFailed as failure:
             if "date" in failure.stderr:
                 raise
+        from git_deployments.source import ci_identity
+
+        fallback = ci_identity(self.environment)
         if fallback is None:
             raise NoIdentity(
                 "git does not know who you are: git config --global user.name 'Your Name' "

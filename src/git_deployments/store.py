@@ -33,8 +33,9 @@ from git_deployments.history import (
     version_at,
 )
 from git_deployments.model import Event, Json, Version
-from git_deployments.names import fold, live_ref, log_ref, shown, source_ref, version_ref
-from git_deployments.record import Draft, Record, Step, build, check_writable, commit
+from git_deployments.names import fold, shown
+from git_deployments.record import Draft, Record, Step, build, check_writable, commit, index_is_due
+from git_deployments.refs import live_ref, log_ref, source_ref, version_ref
 from git_deployments.repository import Repository, Who
 from git_deployments.resolve import Nothing, resolve
 
@@ -249,8 +250,8 @@ def _same_path(repository: Repository, old: str, new: str, path: str) -> bool:
     return after is not None and after == before
 
 
-Change = Callable[[dict[str, Json]], tuple[Mapping[str, Json], Mapping[str, Json]]]
-"""From the live version's properties: (all properties, only the settings that change)."""
+Change = Callable[[dict[str, Json], dict[str, Json]], tuple[Mapping[str, Json], Mapping[str, Json]]]
+"""From the live version's properties and the settings: (all properties, the settings that are assigned)."""
 
 
 class Revision(NamedTuple):
@@ -268,7 +269,7 @@ def updating(repository: Repository, revision: Revision, reason: str) -> Decide:
     def decide(state: State) -> Decision:
         live = _live_version(repository, state, revision.expect)
         before = properties(repository, live)
-        after, patch = revision.change(dict(before))
+        after, patch = revision.change(dict(before), settings(repository, state.event))
         new_settings = changed_settings(repository, state, patch)
         if after == before and revision.label is None:
             step = Step("update", reason, None, False, state.live, new_settings, state.held) if new_settings else None
@@ -358,10 +359,15 @@ def deleting(reason: str) -> Decide:
     return decide
 
 
-def recording(state: State) -> Decision:
-    """What happened outside of the log is recorded and nothing else is done; a `Decide` itself."""
-    check_writable(state)
-    return Decision(Step("adopt") if state.unrecorded or state.leftovers else None)
+def recording(repository: Repository) -> Decide:
+    """What happened outside of the log is recorded, the index is put right, and nothing else is done."""
+
+    def decide(state: State) -> Decision:
+        check_writable(state)
+        due = state.unrecorded or state.leftovers or index_is_due(repository, state)
+        return Decision(Step("adopt") if due else None)
+
+    return decide
 
 
 def _check_present(repository: Repository, state: State, expect: str | None) -> None:

@@ -1,0 +1,189 @@
+"""The Python API: the verbs of the command line as methods (design, "Python")."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import NamedTuple
+
+from git_deployments import audit, history, store
+from git_deployments.audit import Finding
+from git_deployments.compare import Difference, two_versions, version_differences
+from git_deployments.history import State
+from git_deployments.model import Event, Json, Version
+from git_deployments.repository import Repository
+from git_deployments.resolve import check_label, resolve
+from git_deployments.store import Decide, Outcome
+
+
+class Snapshot(NamedTuple):
+    """One version and everything that is pinned to it."""
+
+    version: Version
+    properties: Mapping[str, Json]
+    """Every key of `deployment.json` (docs/format.md)."""
+    live: bool
+
+
+def open(path: str | os.PathLike[str] = ".", environment: Mapping[str, str] | None = None) -> Deployments:  # noqa: A001
+    """The deployments of the repository that `path` is in.
+
+    `environment` (default: this process's) is what git runs with and where templates and CI
+    variables are taken from. Raises nothing yet: a directory without a repository is found out by
+    the first question.
+    """
+    return Deployments(os.fspath(path), dict(os.environ if environment is None else environment))
+
+
+class Deployments:
+    """A repository's deployments. May be used as a context manager; `close` ends its git processes.
+
+    Names are full names, or the deployment's half where that is unique. Versions are what VERSION is
+    on the command line: `"7"`, `"v7"`, `"0.0.1"`, a prefix of a commit id, `"live"`, `"latest"`,
+    `"previous"`. Every method raises a `DeploymentsError`: `history.UnknownDeployment`,
+    `history.UnknownVersion`, `history.Breach`, `git.NotARepository` and, where something is
+    written, `store.Refused`, `ExpectationFailed`, `git.Locked`, `repository.NoIdentity`.
+    """
+
+    def __init__(self, path: str, environment: Mapping[str, str]) -> None:
+        self._repository = Repository(path, environment)
+
+    def __enter__(self) -> Deployments:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the git processes that answer questions; the next question starts them again."""
+        self._repository.close()
+
+    # Reading
+
+    def list(self, *patterns: str) -> builtins.list[State]:
+        """Where each deployment stands, by name; deleted ones are left out."""
+        wanted = history.match(self._repository, patterns) if patterns else None
+        return [state for state in history.states(self._repository, wanted, index=False) if not state.deleted]
+
+    def versions(self, name: str, limit: int | None = None) -> Iterator[Version]:
+        """Versions, newest first, read while they are asked for."""
+        return history.versions(self._repository, history.find(self._repository, name), limit)
+
+    def get(self, name: str, version: str = "live") -> Snapshot:
+        """One version with its properties."""
+        state = history.find(self._repository, name)
+        found = resolve(self._repository, state, version)
+        live = state.live is not None and state.live.commit == found.commit
+        return Snapshot(found, history.properties(self._repository, found), live)
+
+    def log(self, name: str, limit: int | None = None) -> Iterator[Event]:
+        """Events, newest first, read while they are asked for."""
+        return history.events(self._repository, history.find(self._repository, name), limit)
+
+    def diff(self, name: str, a: str | None = None, b: str | None = None) -> Iterator[Difference]:
+        """Properties that differ; default live against latest, or previous against live."""
+        state = history.find(self._repository, name)
+        return version_differences(self._repository, *two_versions(self._repository, state, a, b))
+
+    def settings(self, name: str) -> dict[str, Json]:
+        """The unversioned properties as they stand now: every key of `settings.json`."""
+        return history.settings(self._repository, history.find(self._repository, name).event)
+
+    def fsck(self, *names: str) -> Iterator[Finding]:
+        """Every rule of the format, checked; what is broken and what is worth knowing."""
+        wanted = history.match(self._repository, names) if names else None
+        return audit.check(self._repository, wanted)
+
+    # Writing
+
+    def deploy(
+        self,
+        *names: str,
+        files: Iterable[str] = (),
+        every: bool = False,
+        version: str | None = None,
+        version_type: str | None = None,
+        live: bool = True,
+        if_changed: bool = False,
+        paths: Iterable[str] = (),
+        expect_live: str | None = None,
+        message: str = "",
+        runtime_env: Iterable[str] = (),
+        allow_secret: Iterable[str] = (),
+    ) -> builtins.list[Outcome]:
+        """New versions from a manifest, all or none; by name.
+
+        `files` and `paths` are relative to the repository object's path; `every` is `--all`. Raises
+        `manifest.BadManifest`, `signature.BadEntrypoint`, `schema.BadParameters`, `deploy.NoManifest`,
+        `deploy.Selection`, `source.SourceUnknown`, `store.Collision`.
+        """
+        from git_deployments import deploy
+
+        request = deploy.Request(
+            tuple(files), names, every, version, version_type, live, if_changed, tuple(paths), expect_live, message,
+            tuple(runtime_env), tuple(allow_secret),
+        )  # fmt: skip
+        wishes, _ = deploy.prepare(self._repository, request, self._repository.environment, lambda: b"")
+        store.check_collisions(self._repository, wishes)
+        return self._write(list(wishes), store.deploying(self._repository, wishes, message))
+
+    def update(
+        self,
+        name: str,
+        changes: Mapping[str, Json] | None = None,
+        *,
+        unset: Iterable[str] = (),
+        version: str | None = None,
+        live: bool = True,
+        expect_live: str | None = None,
+        message: str = "",
+        allow_secret: Iterable[str] = (),
+    ) -> Outcome:
+        """Change properties of the live version and settings; keys may be dotted. Raises `revise.BadUpdate`."""
+        from git_deployments import revise
+        from git_deployments.manifest import Context
+
+        words = tuple(f"{key}={json.dumps(value)}" for key, value in (changes or {}).items())
+        assignments = revise.parse(words, tuple(unset))
+        if version is not None:
+            check_label(version)
+        context = Context(self._repository.environment, frozenset(), frozenset(allow_secret))
+
+        def change(properties: dict[str, Json], settings: dict[str, Json]) -> tuple[dict[str, Json], dict[str, Json]]:
+            return revise.apply(assignments, properties, settings, context)
+
+        revision = store.Revision(change, version, live, expect_live)
+        return self._one(name, store.updating(self._repository, revision, message))
+
+    def rollback(
+        self,
+        name: str,
+        version: str | None = None,
+        *,
+        hold: bool = False,
+        message: str = "",
+        expect_live: str | None = None,
+    ) -> Outcome:
+        """An older version goes live; default: what VERSION `previous` names."""
+        return self._one(name, store.rolling_back(self._repository, version, hold, message, expect_live))
+
+    def promote(
+        self, name: str, version: str | None = None, *, message: str = "", expect_live: str | None = None
+    ) -> Outcome:
+        """A newer version goes live, and a hold ends; default: the latest."""
+        return self._one(name, store.promoting(self._repository, version, message, expect_live))
+
+    def delete(self, name: str, *, message: str = "") -> Outcome:
+        """The deployment goes from lists; its log stays and tells so."""
+        return self._one(name, store.deleting(message))
+
+    def _one(self, name: str, decide: Decide) -> Outcome:
+        return self._write([history.find(self._repository, name).name], decide)[0]
+
+    def _write(self, names: builtins.list[str], decide: Decide) -> builtins.list[Outcome]:
+        return store.write(self._repository, self._repository.who(), names, decide)

@@ -1,0 +1,503 @@
+"""Every rule of the format, checked on what is there (design, "Refs", "fsck").
+
+`fsck` checks whole histories; the rules on one event and on one version stand by themselves, so
+that whatever else takes history from elsewhere can hold it to the same.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from git_deployments.codec import (
+    GITLINK,
+    SETTINGS_FILE,
+    SNAPSHOT,
+    Malformed,
+    TreeEntry,
+    json_bytes,
+    parse_commit,
+    parse_document,
+    parse_event,
+    parse_tree,
+    parse_version,
+)
+from git_deployments.errors import DeploymentsError
+from git_deployments.git import Object, RefChange, text
+from git_deployments.history import Pointer, State, pointer, states, walk
+from git_deployments.model import PROPERTIES, SETTINGS, Event, Json, Version
+from git_deployments.names import fold, shown
+from git_deployments.refs import LIVE, ROOT, live_ref, parse_ref, source_ref, version_ref
+from git_deployments.repository import KEEP_REFS, Repository
+
+OLD_LOCK = 600
+"""Seconds after which a lock file is taken for one that a dead process left."""
+_BLOCK = 200
+"""Commits whose trees and documents are read together."""
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "description": (str, type(None)),
+    "enforce_parameter_schema": (bool,),
+    "entrypoint": (str, type(None)),
+    "job_variables": (dict,),
+    "labels": (dict,),
+    "parameter_openapi_schema": (dict,),
+    "parameters": (dict,),
+    "pull_steps": (list,),
+    "tags": (list,),
+    "work_pool_name": (str, type(None)),
+    "work_queue_id": (str, type(None)),
+    "work_queue_name": (str, type(None)),
+    "concurrency_limit": (int, type(None)),
+    "concurrency_options": (dict, type(None)),
+    "disabled": (bool,),
+    "is_schedule_active": (bool, type(None)),
+    "paused": (bool,),
+    "schedules": (list,),
+}
+
+
+class Finding(NamedTuple):
+    """One thing that `fsck` has to say."""
+
+    name: str
+    """Full name of the deployment; empty where it belongs to none."""
+    problem: str
+    notice: bool = False
+    """True: worth knowing, no breach."""
+
+
+def check(repository: Repository, wanted: Iterable[str] | None = None) -> Iterator[Finding]:
+    """All findings on the named deployments, or on all and on what is none."""
+    found = states(repository, wanted)
+    if wanted is None:
+        yield from _strangers(repository)
+        yield from _collisions([state.name for state in found])
+    yield from stale_locks(repository)
+    broken = broken_refs(repository)
+    for state in found:
+        yield from (_of(state, f"{ref} is broken: it names no object") for ref in broken if _is_of(ref, state.name))
+        if state.exists:
+            yield from _check_state(repository, state)
+        elif wanted is not None:
+            yield Finding(state.name, "there is no such deployment")
+    known = {state.name for state in found}
+    for ref in broken:
+        parsed = parse_ref(ref)
+        if wanted is None and (parsed is None or parsed.name not in known):
+            yield Finding(parsed.name if parsed else "", f"{shown(ref)} is broken: it names no object")
+
+
+def _is_of(ref: str, name: str) -> bool:
+    parsed = parse_ref(ref)
+    return parsed is not None and parsed.name == name
+
+
+def _of(state: State, problem: str, notice: bool = False) -> Finding:
+    return Finding(state.name, problem, notice)
+
+
+def _strangers(repository: Repository) -> Iterator[Finding]:
+    for ref, _ in repository.git.refs(ROOT.rstrip("/")):
+        if parse_ref(ref) is None:
+            yield Finding("", f"{shown(ref)} is no ref of a deployment; git update-ref -d '{shown(ref)}' removes it")
+
+
+def _collisions(names: list[str]) -> Iterator[Finding]:
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(fold(name), name)
+        if other != name:
+            yield Finding(name, f"it differs from '{shown(other)}' only by case or by Unicode form")
+
+
+def broken_refs(repository: Repository) -> list[str]:
+    """Refs of ours that hold no object id, as a power cut leaves them: listings skip them."""
+    _, _, stderr = repository.git.ask("for-each-ref", "--format=%(refname)", ROOT.rstrip("/"))
+    marker = "ignoring broken ref "
+    return [line.partition(marker)[2].strip() for line in stderr.splitlines() if marker in line]
+
+
+def stale_locks(repository: Repository) -> Iterator[Finding]:
+    """Lock files that are old enough to be nobody's."""
+    for path in old_locks(repository):
+        yield Finding("", f"old lock file {shown(path)}; fsck --repair removes it")
+
+
+def old_locks(repository: Repository) -> list[str]:
+    """Paths of lock files on our refs that are older than `OLD_LOCK`."""
+    common = repository.layout.common_dir
+    paths = [os.path.join(common, "packed-refs.lock")]
+    for directory, _, files in os.walk(os.path.join(common, *ROOT.rstrip("/").split("/"))):
+        paths += [os.path.join(directory, file) for file in files if file.endswith(".lock")]
+    return [path for path in paths if _age(path) > OLD_LOCK]
+
+
+def _age(path: str) -> float:
+    try:
+        return time.time() - os.stat(path).st_mtime
+    except OSError:
+        return 0
+
+
+# One deployment
+
+
+def _check_state(repository: Repository, state: State) -> Iterator[Finding]:
+    if state.breach:
+        yield _of(state, str(state.breach))
+    if state.refs.log is None:
+        yield _of(state, "it has versions but no log; get the log from a remote")
+    if state.unrecorded:
+        live = f"v{state.live.number}" if state.live else "nothing"
+        yield _of(state, f"unrecorded move: {live} is live, the log says otherwise", notice=True)
+    for version in state.leftovers:
+        yield _of(state, f"v{version.number} is not in the log; the next write adopts it", notice=True)
+    try:
+        chain = yield from _check_versions(repository, state)
+        yield from _check_index(repository, state, chain)
+        if state.refs.log:
+            yield from _check_log(repository, state, chain)
+    except DeploymentsError as damage:
+        if str(damage) != str(state.breach):
+            yield _of(state, str(damage))
+
+
+Chain = dict[int, Pointer]
+"""Number to version."""
+Findings = Generator[Finding, None, None]
+
+
+def _check_versions(repository: Repository, state: State) -> Generator[Finding, None, Chain]:
+    """Every version, newest first; the chain as far as it could be read."""
+    start = _newest(repository, state)
+    chain: Chain = {}
+    if start is None:
+        return chain
+    number = start.number
+    for block in _blocks(walk(repository, start.commit)):
+        documents = _read_documents(repository, block)
+        for object_ in block:
+            version = parse_version(object_)
+            if version.number != number or version.name != state.name:
+                yield _of(state, f"{object_.oid} stands where v{number} belongs")
+                return chain
+            chain[number] = pointer(version)
+            yield from (
+                _of(state, f"v{number}: {problem}") for problem in version_problems(object_, version, documents)
+            )
+            number -= 1
+            if number == 0 and version.parent:
+                yield _of(state, f"v1 ({version.commit}) has a parent")
+                return chain
+    if number:
+        yield _of(state, f"the history of versions ends at v{number + 1}; v{number} is not there")
+    yield from _check_codes(repository, state, chain)
+    return chain
+
+
+def _newest(repository: Repository, state: State) -> Pointer | None:
+    """Where the chain of versions begins, the log's word first."""
+    if state.leftovers:
+        return pointer(state.leftovers[-1])
+    event = state.event
+    if event:
+        if event.latest is None or event.latest_commit is None:
+            return None
+        return Pointer(event.latest, event.latest_commit, None, None)
+    candidates = [*state.refs.versions.values(), *([state.refs.live] if state.refs.live else [])]
+    readable = repository.reading.many(candidates).values()
+    return max((pointer(parse_version(object_)) for object_ in readable), default=None)
+
+
+def _blocks(objects: Iterator[Object]) -> Iterator[list[Object]]:
+    import itertools
+
+    while block := list(itertools.islice(objects, _BLOCK)):
+        yield block
+
+
+def _read_documents(repository: Repository, commits: list[Object]) -> dict[str, Object]:
+    """Trees of the commits and what stands in them, by id; what is missing is left out."""
+    trees = repository.reading.many(parse_commit(commit).tree for commit in commits)
+    blobs = []
+    for tree in trees.values():
+        if tree.kind == "tree":
+            blobs += [entry.oid for entry in parse_tree(tree) if entry.mode != _GITLINK_MODE]
+    return {**trees, **repository.reading.many(blobs)}
+
+
+def version_problems(commit: Object, version: Version, documents: Mapping[str, Object]) -> Iterator[str]:
+    """Rules on one version commit alone. `documents` holds its tree and blobs by id."""
+    yield from _damage(commit)
+    parents = parse_commit(commit).parents
+    if len(parents) > 1:
+        yield "it has more than one parent"
+    if version.number > 1 and not parents:
+        yield f"it has no parent; v{version.number - 1} belongs there"
+    entries = _entries(version.tree, documents)
+    if entries is None:
+        yield f"its tree {version.tree} is missing or cannot be read"
+        return
+    gitlink = next((entry.oid for entry in entries if entry.name == GITLINK and entry.mode == _GITLINK_MODE), None)
+    expected = {(SNAPSHOT, "100644")} | ({(GITLINK, _GITLINK_MODE)} if gitlink else set())
+    if {(entry.name, entry.mode) for entry in entries} != expected:
+        yield f"its tree holds something else than {SNAPSHOT} and the gitlink {GITLINK}"
+    code = version.source.commit
+    if code and len(code) == len(version.tree) and code != gitlink:
+        yield f"its gitlink is {gitlink or 'missing'}, but Source-Commit says {shown(code)}"
+    if gitlink and not code:
+        yield "it has a gitlink but no Source-Commit"
+    yield from _document_problems(entries, SNAPSHOT, PROPERTIES, documents)
+
+
+_GITLINK_MODE = "160000"
+
+
+def _entries(tree: str, documents: Mapping[str, Object]) -> list[TreeEntry] | None:
+    found = documents.get(tree)
+    try:
+        return parse_tree(found) if found and not list(_damage(found)) else None
+    except Malformed:
+        return None
+
+
+def _document_problems(
+    entries: list[TreeEntry], file: str, keys: Mapping[str, Json], documents: Mapping[str, Object]
+) -> Iterator[str]:
+    oid = next((entry.oid for entry in entries if entry.name == file), "")
+    found = documents.get(oid)
+    if found is None:
+        yield f"its {file} is missing or cannot be read"
+        return
+    yield from _damage(found)
+    try:
+        document = parse_document(found, keys)
+    except DeploymentsError as error:
+        yield str(error)
+        return
+    wrong = [key for key, value in document.items() if not _is_of_type(value, _TYPES[key])]
+    if wrong:
+        yield f"{file}: {', '.join(wrong)} of the wrong type"
+    elif json_bytes(document) != found.data:
+        yield f"{file} is not canonical JSON"
+
+
+def _is_of_type(value: Json, types: tuple[type, ...]) -> bool:
+    return isinstance(value, types) and not (isinstance(value, bool) and bool not in types)
+
+
+def _damage(object_: Object) -> Iterator[str]:
+    """git reads objects without looking whether their content still has their id."""
+    import hashlib
+
+    kind = "sha1" if len(object_.oid) == 40 else "sha256"
+    header = f"{object_.kind} {len(object_.data)}\0".encode()
+    if hashlib.new(kind, header + object_.data).hexdigest() != object_.oid:
+        yield f"object {object_.oid} is damaged: its content is not what its id says"
+
+
+def _check_codes(repository: Repository, state: State, chain: Chain) -> Findings:
+    """Code commits that are not here: what `sources/<n>` or the remote's branches should bring."""
+    codes: dict[str, int] = {}
+    for number in sorted(chain):
+        code = chain[number].source
+        if code:
+            codes.setdefault(code, number)
+    for code in _missing(repository, codes):
+        yield _of(state, f"the code of v{codes[code]} ({shown(code)}) is not in this repository", notice=True)
+    for number, oid in state.refs.sources.items():
+        version = chain.get(number)
+        if version is None or version.source != oid:
+            yield _of(state, f"{source_ref(state.name, number)} is {oid}, not the code of v{number}")
+
+
+def _missing(repository: Repository, oids: Iterable[str]) -> list[str]:
+    wanted = "".join(f"{oid}\n" for oid in oids)
+    out = text(repository.git.run("cat-file", "--batch-check", stdin=wanted.encode())) if wanted else ""
+    return [line.split(" ")[0] for line in out.splitlines() if line.endswith(" missing")]
+
+
+def _check_index(repository: Repository, state: State, chain: Chain) -> Findings:
+    refs, name = state.refs, state.name
+    for number, oid in sorted(refs.versions.items()):
+        known = chain.get(number)
+        if known is None:
+            yield _of(state, f"{version_ref(name, number)} is {oid}, which is in no history of versions")
+        elif known.commit != oid:
+            yield _of(state, f"{version_ref(name, number)} is {oid}, but the log has {known.commit}")
+    if refs.live and refs.live not in {version.commit for version in chain.values()}:
+        yield _of(state, f"live is at {refs.live}, which is no version of this deployment; {_put_back(state)}")
+    if refs.log is None or not chain or state.deleted:
+        return
+    latest = max(chain)
+    oldest = max(1, latest - (repository.number("keepRefs", KEEP_REFS) or latest) + 1)
+    missing = [number for number in range(oldest, latest + 1) if number not in refs.versions and number in chain]
+    if missing:
+        numbers = ", ".join(map(str, missing[:5])) + (" …" if len(missing) > 5 else "")
+        yield _of(state, f"no versions/<n> for {numbers}; the next write, or --repair, makes them", notice=True)
+
+
+def _put_back(state: State) -> str:
+    recorded = state.event.live_commit if state.event else None
+    if recorded is None:
+        return "move it to a version with git update-ref"
+    return f"the log says git update-ref {live_ref(state.name)} {recorded}"
+
+
+def _check_log(repository: Repository, state: State, chain: Chain) -> Findings:
+    assert state.refs.log is not None
+    newer: tuple[Object, Event] | None = None
+    for block in _blocks(_log(repository, state.refs.log)):
+        documents = _read_documents(repository, block)
+        for object_ in block:
+            event = parse_event(object_)
+            if newer:
+                yield from _found_in_log(state, newer, event, chain)
+            yield from (
+                _of(state, f"event {object_.oid}: {problem}") for problem in _event_alone(object_, event, documents)
+            )
+            newer = (object_, event)
+    if newer:
+        yield from _found_in_log(state, newer, None, chain)
+
+
+def _log(repository: Repository, tip: str) -> Iterator[Object]:
+    for object_ in walk(repository, tip):
+        yield object_
+        if parse_event(object_).previous is None:
+            return
+
+
+def _found_in_log(state: State, newer: tuple[Object, Event], older: Event | None, chain: Chain) -> Findings:
+    object_, event = newer
+    for problem in event_problems(event, older, parse_commit(object_).parents, chain):
+        yield _of(state, f"event {object_.oid} ({event.action}): {problem}")
+    if event.name != state.name:
+        yield _of(state, f"event {object_.oid} is of '{shown(event.name)}'")
+
+
+def _event_alone(commit: Object, event: Event, documents: Mapping[str, Object]) -> Iterator[str]:
+    """Rules on one event that need no other event."""
+    yield from _damage(commit)
+    entries = _entries(event.tree, documents)
+    if entries is None:
+        yield f"its tree {event.tree} is missing or cannot be read"
+        return
+    if [(entry.name, entry.mode) for entry in entries] != [(SETTINGS_FILE, "100644")]:
+        yield f"its tree holds something else than {SETTINGS_FILE}"
+    problems = list(_document_problems(entries, SETTINGS_FILE, SETTINGS, documents))
+    yield from problems
+    if not problems:
+        oid = next(entry.oid for entry in entries if entry.name == SETTINGS_FILE)
+        if parse_document(documents[oid], SETTINGS)["paused"] != event.paused:
+            yield "Paused is not what its settings say"
+
+
+def event_problems(event: Event, older: Event | None, parents: tuple[str, ...], chain: Chain) -> Iterator[str]:
+    """Rules on an event that follows `older` (None: it is the first one).
+
+    `parents`: of its commit. `chain`: the versions that exist, as far as they are known.
+    """
+    before = older.after if older else None
+    if event.before != before:
+        yield f"From is {event.before or 'nothing'}, but {before or 'nothing'} was live before it"
+    yield from _latest_problems(event, older, parents)
+    yield from _live_problems(event, older, chain)
+    if not _ACTION_RULES[event.action](event):
+        yield f"{event.action} cannot move live from {event.before or 'nothing'} to {event.after or 'nothing'}"
+    held = older.held if older else False
+    if event.action in ("deploy", "update", "adopt") and event.held != held:
+        yield "Hold changes without a rollback or promote"
+    if event.action in ("promote", "delete") and event.held:
+        yield "Hold is set after it"
+    if held and event.action in ("deploy", "update") and event.after != event.before:
+        yield "it moves live although the deployment is held"
+    if older and event.tree != older.tree and event.action not in ("deploy", "update"):
+        yield "it changes the settings"
+
+
+_ACTION_RULES: Mapping[str, Callable[[Event], bool]] = {
+    "deploy": lambda event: event.number is not None and event.after in (event.before, event.number),
+    "update": lambda event: event.after == event.before or event.after == event.number is not None,
+    "promote": lambda event: event.number is None and event.after is not None and event.after >= (event.before or 0),
+    "rollback": lambda event: event.number is None and 0 < (event.after or 0) < (event.before or 0),
+    "adopt": lambda event: event.number is not None or event.after != event.before,
+    "delete": lambda event: event.number is None and event.after is None,
+}
+
+
+def _latest_problems(event: Event, older: Event | None, parents: tuple[str, ...]) -> Iterator[str]:
+    latest, latest_commit = (older.latest, older.latest_commit) if older else (None, None)
+    if event.number is None:
+        if (event.latest, event.latest_commit) != (latest, latest_commit):
+            yield "Latest changes without a new version"
+        return
+    if event.number != (latest or 0) + 1:
+        yield f"it makes v{event.number} after v{latest or 0}"
+    if event.latest != event.number or event.latest_commit != parents[-1]:
+        yield "Latest is not the version that it made"
+
+
+def _live_problems(event: Event, older: Event | None, chain: Chain) -> Iterator[str]:
+    if (event.after is None) != (event.live_commit is None):
+        yield "To and Live-Commit do not agree"
+        return
+    if event.after is None:
+        return
+    if event.after > (event.latest or 0):
+        yield f"v{event.after} is live before it was made"
+    known = chain.get(event.after)
+    if known is None:
+        if older and event.after == older.after and event.live_commit != older.live_commit:
+            yield f"Live-Commit of v{event.after} changes"
+    elif known.commit != event.live_commit:
+        yield f"Live-Commit is not v{event.after}"
+    elif (event.label, event.source) != (known.label, known.source):
+        yield f"Version or Source-Commit is not that of v{event.after}"
+
+
+# Repair
+
+
+def repair(repository: Repository, wanted: Iterable[str] | None = None) -> list[str]:
+    """Restore what can be derived and touch nothing else; a line for each thing done.
+
+    Old lock files are removed, broken refs are removed and, where the log or the chain of versions
+    says what they held, made again. Unrecorded moves and missing `versions/<n>` are the store's to
+    write. Raises `GitFailed`, `Locked`.
+    """
+    done = []
+    for path in old_locks(repository):
+        os.unlink(path)
+        done.append(f"removed the old lock file {shown(path)}")
+    names = None if wanted is None else set(wanted)
+    for ref in broken_refs(repository):
+        parsed = parse_ref(ref)
+        if parsed is None or (names is not None and parsed.name not in names):
+            continue
+        _remove_broken(repository, ref)
+        done.append(f"removed the broken {shown(ref)}")
+        if parsed.kind == LIVE:
+            done += _restore_live(repository, parsed.name)
+    return done
+
+
+def _remove_broken(repository: Repository, ref: str) -> None:
+    """git cannot delete a ref that it cannot read, so the empty file goes directly."""
+    path = os.path.join(repository.layout.common_dir, *ref.split("/"))
+    with open(path, "rb") as stream:
+        content = stream.read(100)
+    if len(content.strip()) < 40:
+        os.unlink(path)
+
+
+def _restore_live(repository: Repository, name: str) -> list[str]:
+    (state,) = states(repository, [name])
+    recorded = state.event.live_commit if state.event else None
+    if recorded is None or state.refs.live is not None:
+        return []
+    repository.git.move_refs([RefChange(live_ref(name), recorded, None)])
+    return [f"restored {shown(live_ref(name))} from the log"]

@@ -1,0 +1,147 @@
+"""The command line: the only reader of the environment, the only place where an error becomes an exit code.
+
+The commands themselves are in `reading` and `writing`; only the module of the one that runs is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from git_deployments import __version__
+from git_deployments.console import App
+from git_deployments.errors import DONE, FATAL, INTERRUPTED, USAGE, DeploymentsError
+from git_deployments.names import shown
+
+_COMMANDS = {
+    "deploy": "writing",
+    "update": "writing",
+    "rollback": "writing",
+    "promote": "writing",
+    "delete": "writing",
+    "list": "reading",
+    "versions": "reading",
+    "show": "reading",
+    "live": "reading",
+    "log": "reading",
+    "diff": "reading",
+    "status": "reading",
+    "export": "reading",
+    "fsck": "reading",
+}
+"""Command to the module that holds it, in the order of the help."""
+
+_BROKEN_PIPE = 141
+
+
+class Group(click.Group):
+    """Commands whose modules are imported when they are asked for; without a command, `list`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click calls it so
+        """Names, in the order of the help."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of that name; None if there is none."""
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = getattr(import_module(f"git_deployments.{module}"), f"{cmd_name}_command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, but an unknown command is answered with the nearest one."""
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], _COMMANDS, 1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(f"'{shown(args[0])}' is not a command of git deployments{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=Group,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, message="git-deployments %(version)s")
+@click.pass_context
+def group(context: click.Context) -> int | None:
+    """Version history, rollback and promotion for workflow deployments, in this Git repository.
+
+    NAME is a deployment: flow/deployment, or the deployment's half alone where that is unique. VERSION is a number (7
+    or v7), a version name, a prefix of a version's commit id or of its source commit (7 digits or more), or live,
+    latest, previous; number:, name:, commit: or source: before it allows one reading only. Without a COMMAND the
+    deployments are listed.
+    """
+    app = App()
+    context.obj = app
+    context.call_on_close(app.close)
+    if context.invoked_subcommand is None:
+        from git_deployments.reading import list_deployments
+
+        return list_deployments(app, (), False, None)
+    return None
+
+
+def main() -> NoReturn:
+    """Run this process's command line and end it, without the interpreter's own clean-up."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        code = code or _BROKEN_PIPE
+    os._exit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line; its exit code (design, "Exit codes")."""
+    try:
+        code = group.main(arguments, prog_name="git deployments", standalone_mode=False)
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except click.Abort:
+        return INTERRUPTED
+    except click.UsageError as error:
+        return _misused(error)
+    except click.ClickException as error:
+        return _fatal(error.format_message(), FATAL)
+    except DeploymentsError as error:
+        return _fatal(str(error), error.exit_code)
+    except BrokenPipeError:
+        _forget_output()
+        return _BROKEN_PIPE
+    except OSError as error:
+        where = f": {shown(str(error.filename))}" if error.filename else ""
+        return _fatal(f"{error.strerror or error}{where}; nothing was changed", FATAL)
+    return code if isinstance(code, int) else DONE
+
+
+def _fatal(message: str, code: int) -> int:
+    sys.stdout.flush()
+    click.echo(f"fatal: {message}", err=True)
+    return code
+
+
+def _misused(error: click.UsageError) -> int:
+    click.echo(f"error: {error.format_message()}", err=True)
+    if error.ctx:
+        click.echo(error.ctx.get_usage().replace("Usage:", "usage:", 1), err=True)
+        click.echo(f"'{error.ctx.command_path} -h' tells more", err=True)
+    return USAGE
+
+
+def _forget_output() -> None:
+    """Nobody reads any more: what is still buffered must not fail again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

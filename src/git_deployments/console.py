@@ -1,0 +1,86 @@
+"""What the commands share: the repository and environment they work with, their options, how they print."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+from git_deployments import terminal
+from git_deployments.render import Palette, Row, json_array, json_text, row_format
+from git_deployments.repository import Repository
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class App:
+    """What a command has to work with: the repository, the environment, and standard output."""
+
+    def __init__(self) -> None:
+        self.environment = dict(os.environ)
+        self.repository = Repository(".", self.environment)
+        self._end_page: Callable[[], None] | None = None
+
+    @property
+    def palette(self) -> Palette:
+        """Colours for standard output."""
+        return terminal.palette(self.repository, self.environment)
+
+    def page(self) -> None:
+        """From here on standard output goes through the pager, if a terminal reads it."""
+        self._end_page = terminal.page(self.repository, self.environment)
+
+    def close(self) -> None:
+        """End what was started on the way."""
+        if self._end_page:
+            self._end_page()
+        self.repository.close()
+
+
+def say(line: str) -> None:
+    """One line on standard output."""
+    sys.stdout.write(line + "\n")
+
+
+def note(line: str) -> None:
+    """One line on standard error."""
+    click.echo(line, err=True)
+
+
+def warn(line: str) -> None:
+    """One line on standard error, marked as a warning."""
+    note(f"warning: {line}")
+
+
+def as_json(command: F) -> F:
+    """`--json`."""
+    return click.option("--json", "json", is_flag=True, help="Print JSON.")(command)
+
+
+def as_rows(command: F) -> F:
+    """`--json` and `--format`."""
+    option = click.option(
+        "--format", "template", metavar="FORMAT", help="Print a line for each, %(field) filled in; fields as in --json."
+    )
+    return as_json(option(command))
+
+
+def emit(rows: Iterable[Row], json: bool, template: str | None, fields: tuple[str, ...]) -> None:
+    """Rows as a JSON array, or as lines of a format."""
+    if json:
+        sys.stdout.writelines(json_array(rows))
+        sys.stdout.write("\n")
+    elif template is not None:
+        fill = row_format(template, fields)
+        sys.stdout.writelines(fill(row) + "\n" for row in rows)
+
+
+def emit_one(row: Row, json: bool, template: str | None, fields: tuple[str, ...]) -> None:
+    """One row as a JSON object, or as a line of a format."""
+    if json:
+        say(json_text(row))
+    elif template is not None:
+        say(row_format(template, fields)(row))

@@ -1,0 +1,343 @@
+"""From manifests to what the store is asked for: which entries, from which source, with which schema.
+
+User code is read, never imported or run (design, "Names").
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from git_deployments import checkout, manifest, source, yamltext
+from git_deployments.errors import DeploymentsError
+from git_deployments.history import choices, matching
+from git_deployments.manifest import BadManifest, Context, Draft
+from git_deployments.model import Entry, Json, Place, Source, VersionInfo
+from git_deployments.names import check, shown
+from git_deployments.record import Draft as VersionDraft
+from git_deployments.repository import Repository
+from git_deployments.resolve import check_label
+from git_deployments.signature import BadEntrypoint, Flow, read_flow, split_entrypoint
+from git_deployments.store import Wish
+
+MANIFEST = "prefect.yaml"
+
+
+class NoManifest(DeploymentsError):
+    """There is no manifest where one was looked for."""
+
+
+class Selection(DeploymentsError):
+    """The names do not say which entries are meant."""
+
+
+class Request(NamedTuple):
+    """What `deploy` is asked for, the words of its command line."""
+
+    files: tuple[str, ...] = ()
+    """`-` is standard input; empty: the nearest prefect.yaml."""
+    names: tuple[str, ...] = ()
+    every: bool = False
+    """All entries."""
+    label: str | None = None
+    version_type: str | None = None
+    live: bool = True
+    if_changed: bool = False
+    paths: tuple[str, ...] = ()
+    """Relative to the current directory."""
+    expect: str | None = None
+    reason: str = ""
+    runtime: tuple[str, ...] = ()
+    allow_secret: tuple[str, ...] = ()
+
+
+class Prepared(NamedTuple):
+    """What the store is asked for, by full name, and what is to be said on stderr."""
+
+    wishes: dict[str, Wish]
+    warnings: list[str]
+
+
+class _Candidate(NamedTuple):
+    """An entry of a manifest and its full name, or why that cannot be known."""
+
+    draft: Draft
+    directory: str
+    name: str | None
+    problem: DeploymentsError | None
+
+
+def prepare(
+    repository: Repository, request: Request, environment: Mapping[str, str], stdin: Callable[[], bytes]
+) -> Prepared:
+    """Read the manifests and everything that their entries need; nothing is written.
+
+    Raises `NoManifest`, `Selection`, `manifest.BadManifest`, `signature.BadEntrypoint`,
+    `source.SourceUnknown`, `schema.BadParameters`.
+    """
+    if request.label is not None:
+        check_label(request.label)
+    work = _Work(repository, request, environment)
+    candidates = [
+        candidate for place, data in _files(repository, request, stdin) for candidate in work.read(place, data)
+    ]
+    chosen = _choose(candidates, request)
+    wishes: dict[str, Wish] = {}
+    for candidate in chosen:
+        wish = work.wish(candidate)
+        if wish.name in wishes:
+            raise Selection(
+                f"two entries are named '{shown(wish.name)}' ({_where(candidate)} is the second); rename one"
+            )
+        wishes[wish.name] = wish
+    return Prepared(wishes, list(dict.fromkeys(work.warnings)))
+
+
+def _files(repository: Repository, request: Request, stdin: Callable[[], bytes]) -> Iterator[tuple[Place, bytes]]:
+    here = os.path.abspath(repository.git.directory)
+    for file in request.files or (_nearest(repository, here),):
+        if file == "-":
+            yield Place("-", here), stdin()
+            continue
+        path = os.path.join(here, file)
+        try:
+            with open(path, "rb") as stream:
+                yield Place(file, os.path.dirname(path)), stream.read(yamltext.LARGEST + 1)
+        except OSError as error:
+            raise NoManifest(f"{shown(file)}: {error.strerror}; name the manifest with -f FILE") from None
+
+
+def _nearest(repository: Repository, here: str) -> str:
+    """prefect.yaml in this directory or the nearest above, up to the repository's root."""
+    top = repository.layout.top
+    directory = here
+    while True:
+        if os.path.isfile(os.path.join(directory, MANIFEST)):
+            return os.path.relpath(os.path.join(directory, MANIFEST), here)
+        parent = os.path.dirname(directory)
+        if top is None or os.path.realpath(directory) == os.path.realpath(top) or parent == directory:
+            break
+        directory = parent
+    where = "in this bare repository" if top is None else "here or above, up to the repository's root"
+    raise NoManifest(f"no {MANIFEST} {where}; write one, or name a manifest with -f FILE (- is standard input)")
+
+
+def _choose(candidates: list[_Candidate], request: Request) -> list[_Candidate]:
+    if request.every:
+        return candidates
+    if not request.names:
+        if len(candidates) == 1:
+            return candidates
+        given = choices([candidate.name or candidate.draft.half for candidate in candidates])
+        raise Selection(f"the manifest has {len(candidates)} deployments: {given}; name some of them, or use --all")
+    known = [candidate.name or f"?/{candidate.draft.half}" for candidate in candidates]
+    chosen: dict[str, None] = {}
+    for words in request.names:
+        found = matching(known, words)
+        if not found:
+            raise Selection(f"the manifest has no deployment '{shown(words)}'; it has: {choices(known)}")
+        chosen.update(dict.fromkeys(found))
+    return [candidate for name, candidate in zip(known, candidates, strict=True) if name in chosen]
+
+
+def _where(candidate: _Candidate) -> str:
+    place = candidate.draft.place
+    return f"{shown(place.file)}:{place.line}"
+
+
+class _Work:
+    """What is read once for all entries: the checkout, the source, the flows' files."""
+
+    def __init__(self, repository: Repository, request: Request, environment: Mapping[str, str]) -> None:
+        self.repository = repository
+        self.request = request
+        self.environment = environment
+        self.warnings: list[str] = []
+        self.checkout = checkout.look(repository)
+        self.context = Context(
+            environment,
+            frozenset((*request.runtime, *repository.settings("runtimeEnv"))),
+            frozenset(request.allow_secret),
+        )
+        self._infos: dict[tuple[str | None, str | None], VersionInfo] = {}
+        self._flows: dict[tuple[str, str, str | None], Flow | None] = {}
+        self._kept: dict[str, bool] = {}
+        self.paths = tuple(self._from_root(path) for path in request.paths)
+
+    def _from_root(self, path: str) -> str:
+        here = _relative(self.repository, os.path.abspath(self.repository.git.directory), "--paths")
+        return posixpath.normpath(posixpath.join(here, path.replace(os.sep, "/"))).removeprefix("./").rstrip("/")
+
+    def read(self, place: Place, data: bytes) -> Iterator[_Candidate]:
+        """The entries of one manifest with their full names."""
+        directory = _relative(self.repository, place.directory, place.file)
+        for draft in manifest.read(data, place, self.environment):
+            try:
+                name = self._name(draft, directory)
+            except DeploymentsError as problem:
+                yield _Candidate(draft, directory, None, problem)
+            else:
+                yield _Candidate(draft, directory, name, None)
+
+    def _name(self, draft: Draft, directory: str) -> str:
+        flow = draft.flow_name
+        if flow is None and draft.entrypoint:
+            found = self.flow(draft.entrypoint, directory, self._info(None, None).commit_sha)
+            if found is None:
+                raise BadEntrypoint(
+                    f"no file of module entrypoint '{shown(draft.entrypoint)}' is here to read the flow's name from; "
+                    "set flow_name"
+                )
+            flow = found.name
+        name = f"{flow}/{draft.half}" if flow is not None else draft.half
+        check(name)
+        return name
+
+    def _info(self, wanted: str | None, label: str | None) -> VersionInfo:
+        key = (wanted, label)
+        if key not in self._infos:
+            self._infos[key] = source.collect(self.environment, self.checkout, wanted, label, self._message)
+        return self._infos[key]
+
+    def _message(self, commit: str) -> str | None:
+        return checkout.first_line(self.repository, commit)
+
+    def flow(self, entrypoint: str, directory: str, commit: str | None) -> Flow | None:
+        """The flow of an entrypoint; None where a module's file is not here. Raises `BadEntrypoint`."""
+        key = (entrypoint, directory, commit)
+        if key not in self._flows:
+            self._flows[key] = self._read_flow(entrypoint, directory, commit)
+        return self._flows[key]
+
+    def _read_flow(self, entrypoint: str, directory: str, commit: str | None) -> Flow | None:
+        files, function = split_entrypoint(entrypoint)
+        here = commit if commit and checkout.present(self.repository, commit) else None
+        for file in files:
+            path = posixpath.join(directory, file)
+            content = checkout.file_at(self.repository, here, path) if here else None
+            if content is not None:
+                return read_flow(content, path, function)
+        for file in files:
+            path = posixpath.join(directory, file)
+            content = self._work_tree_file(path)
+            if content is not None:
+                if here:
+                    self.warnings.append(
+                        f"{shown(path)} is not in the source commit {here[:12]}; commit it before deploying"
+                    )
+                return read_flow(content, path, function)
+        if len(files) == 1:
+            raise BadEntrypoint(
+                f"there is no file {shown(posixpath.join(directory, files[0]))}; correct the entrypoint"
+            )
+        return None
+
+    def _work_tree_file(self, path: str) -> bytes | None:
+        top = self.repository.layout.top
+        try:
+            with open(os.path.join(top or "", path), "rb") as stream:
+                return stream.read() if top else None
+        except OSError:
+            return None
+
+    def wish(self, candidate: _Candidate) -> Wish:
+        """What the store is asked for. Raises what is wrong with the entry, with its place."""
+        draft, request = candidate.draft, self.request
+        if candidate.problem or candidate.name is None:
+            raise self._placed(candidate, candidate.problem or BadEntrypoint("it has no name"))
+        entry = manifest.expand(draft, self.context)
+        label = request.label or entry.label
+        info = self._info(request.version_type or entry.version_type, label)
+        present = bool(info.commit_sha) and checkout.present(self.repository, info.commit_sha or "")
+        self.warnings += entry.warnings
+        self.warnings += source.notes(info, self.checkout, present)
+        try:
+            entry = self._with_schema(entry, candidate, info.commit_sha)
+        except BadEntrypoint as problem:
+            raise self._placed(candidate, problem) from None
+        properties = self._with_full_commits(candidate, entry.properties)
+        code = Source(info, info.commit_sha, candidate.directory, self.checkout.dirty)
+        version = VersionDraft(
+            label, properties, code, request.reason, present and self._must_keep(info.commit_sha or "")
+        )
+        return Wish(
+            candidate.name, version, entry.settings, request.live, request.if_changed, self.paths, request.expect
+        )
+
+    def _placed(self, candidate: _Candidate, problem: DeploymentsError) -> DeploymentsError:
+        entrypoint = candidate.draft.entrypoint
+        if not isinstance(problem, BadEntrypoint) or not entrypoint:
+            return BadManifest(f"{_where(candidate)}: deployment '{shown(candidate.draft.half)}': {problem}")
+        return BadEntrypoint(
+            f"{_where(candidate)}: deployment '{shown(candidate.draft.half)}', key 'entrypoint' "
+            f"({shown(entrypoint)}): {problem}"
+        )
+
+    def _with_schema(self, entry: Entry, candidate: _Candidate, commit: str | None) -> Entry:
+        given = entry.properties["parameter_openapi_schema"]
+        if given is None:
+            entrypoint = entry.properties["entrypoint"]
+            flow = None
+            if isinstance(entrypoint, str) and entrypoint:
+                flow = self.flow(entrypoint, candidate.directory, commit)
+            derived: dict[str, Json] = flow.schema if flow else {}
+            if derived:
+                entry = manifest.retype(entry, candidate.draft, self.context, derived)
+            entry = entry._replace(properties={**entry.properties, "parameter_openapi_schema": derived})
+        problems = parameter_problems(entry.properties)
+        if problems:
+            from git_deployments.schema import BadParameters
+
+            raise BadParameters(
+                f"{_where(candidate)}: deployment '{shown(candidate.draft.half)}': {'; '.join(problems)}; "
+                "correct the parameters, or set enforce_parameter_schema: false"
+            )
+        return entry
+
+    def _with_full_commits(self, candidate: _Candidate, properties: Mapping[str, Json]) -> Mapping[str, Json]:
+        for key, value in manifest.commit_shas(properties):
+            if manifest.is_full_id(value) or "{{" in value:
+                continue
+            full = checkout.full_commit(self.repository, value) if value.isalnum() else None
+            if full is None:
+                raise BadManifest(
+                    f"{_where(candidate)}: deployment '{shown(candidate.draft.half)}', key '{shown(key)}': "
+                    f"'{shown(value)}' is no full commit id and names no commit of this repository; give all its digits"
+                )
+            properties = manifest.with_commit_sha(properties, key, full)
+        return properties
+
+    def _must_keep(self, commit: str) -> bool:
+        always = (self.repository.setting("keepSource") or "auto").lower()
+        if always in ("always", "true", "yes", "on", "1"):
+            return True
+        if always in ("never", "false", "no", "off", "0"):
+            return False
+        if commit not in self._kept:
+            self._kept[commit] = checkout.is_kept(self.repository, commit)
+        return not self._kept[commit]
+
+
+def parameter_problems(properties: Mapping[str, Json]) -> list[str]:
+    """Where the parameters do not fit the schema that they are held to; a line each."""
+    parameters, wanted = properties["parameters"], properties["parameter_openapi_schema"]
+    if not properties["enforce_parameter_schema"] or not isinstance(parameters, dict) or not isinstance(wanted, dict):
+        return []
+    from git_deployments import schema
+
+    if not schema.needs_validation(parameters, wanted):
+        return []
+    return schema.mismatches(parameters, wanted, False)
+
+
+def _relative(repository: Repository, directory: str, file: str) -> str:
+    """A directory relative to the repository's root, with `/`; empty for the root and in a bare repository."""
+    top = repository.layout.top
+    if top is None:
+        return ""
+    path = os.path.relpath(os.path.realpath(directory), os.path.realpath(top)).replace(os.sep, "/")
+    if path == ".." or path.startswith("../"):
+        raise NoManifest(f"{shown(file)} lies outside of this repository; run deploy in the repository that holds it")
+    return "" if path == "." else path

@@ -1,0 +1,58 @@
+"""Live versions and settings as a prefect.yaml; deploying it gives the same configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import yaml
+
+from git_deployments.model import PROPERTIES, SETTINGS, Json, Version
+
+Deployed = tuple[Version, Mapping[str, Json], Mapping[str, Json]]
+"""A version, its properties, the deployment's settings."""
+
+
+def document(deployed: Iterable[Deployed]) -> str:
+    """YAML text of a whole manifest, literal values throughout."""
+    entries = [entry(*one) for one in deployed]
+    return yaml.safe_dump({"deployments": entries}, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+def entry(version: Version, properties: Mapping[str, Json], settings: Mapping[str, Json]) -> dict[str, Json]:
+    """One deployment as prefect.yaml spells it; what is at its default is left out."""
+    flow, _, half = version.name.rpartition("/")
+    written: dict[str, Json] = {"name": half}
+    if flow:
+        written["flow_name"] = flow
+    if version.label:
+        written["version"] = version.label
+    for key in ("description", "tags", "labels", "entrypoint", "parameters", "work_queue_id"):
+        if properties[key] != PROPERTIES[key]:
+            written[key] = properties[key]
+    written["enforce_parameter_schema"] = properties["enforce_parameter_schema"]
+    written["parameter_openapi_schema"] = properties["parameter_openapi_schema"]
+    written["pull"] = properties["pull_steps"]
+    pool = {
+        "name": properties["work_pool_name"],
+        "work_queue_name": properties["work_queue_name"],
+        "job_variables": properties["job_variables"] or None,
+    }
+    if any(pool.values()):
+        written["work_pool"] = {key: value for key, value in pool.items() if value is not None}
+    return {**written, **_settings(settings)}
+
+
+def _settings(settings: Mapping[str, Json]) -> dict[str, Json]:
+    written: dict[str, Json] = {"paused": settings["paused"], "schedules": settings["schedules"]}
+    for key in ("disabled", "is_schedule_active"):
+        if settings[key] != SETTINGS[key]:
+            written[key] = settings[key]
+    limit, options = settings["concurrency_limit"], settings["concurrency_options"]
+    if isinstance(options, dict) and limit is not None:
+        written["concurrency_limit"] = {
+            "limit": limit,
+            **{key: value for key, value in options.items() if value is not None},
+        }
+    elif limit is not None:
+        written["concurrency_limit"] = limit
+    return written

@@ -1,0 +1,442 @@
+"""The commands that only read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+
+import click
+
+from git_deployments import render
+from git_deployments.compare import Difference, two_versions, version_differences
+from git_deployments.console import App, as_json, as_rows, emit, emit_one, note, say, warn
+from git_deployments.errors import DONE, NO, DeploymentsError
+from git_deployments.history import (
+    Pointer,
+    State,
+    creator,
+    events,
+    find,
+    live_version,
+    match,
+    pointer,
+    properties,
+    settings,
+    states,
+    trusted,
+    versions,
+)
+from git_deployments.model import Event, Json, Version
+from git_deployments.names import shown
+from git_deployments.render import Row
+from git_deployments.repository import Repository
+from git_deployments.resolve import resolve
+
+
+class UnknownKey(DeploymentsError):
+    """`--key` names nothing that a version has."""
+
+
+class NoSource(DeploymentsError):
+    """A version whose code commit is unknown, where the code is asked for."""
+
+
+@click.command("list")
+@click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
+@as_rows
+@click.pass_obj
+def list_command(app: App, patterns: tuple[str, ...], json: bool, template: str | None) -> int:
+    """List the deployments: what is live, the latest version, where it comes from.
+
+    PATTERN is a full name, a deployment's half where that is unique, or a glob.
+    """
+    return list_deployments(app, patterns, json, template)
+
+
+def list_deployments(app: App, patterns: tuple[str, ...], json: bool, template: str | None) -> int:
+    """`git deployments list`, and `git deployments` alone."""
+    repository = app.repository
+    wanted = match(repository, patterns) if patterns else None
+    found = [state for state in states(repository, wanted, index=False) if not state.deleted]
+    for state in found:
+        if state.breach:
+            warn(f"{shown(state.name)}: {state.breach}")
+    if json or template is not None:
+        emit(map(render.list_row, found), json, template, render.LIST_FIELDS)
+    elif found:
+        app.page()
+        palette = app.palette
+        header, *lines = render.table([render.LIST_HEADER, *map(render.list_cells, found)])
+        _say_all([palette.paint("bold", header), *lines])
+    else:
+        note(_nothing_here(repository))
+    return DONE
+
+
+def _nothing_here(repository: Repository) -> str:
+    known = repository.git.refs("refs/remote-deployments/**/log")
+    remotes = sorted({ref.split("/")[2] for ref, _ in known})
+    if remotes:
+        return f"no deployments here; {len(known)} known at {', '.join(remotes)}: git deployments pull {remotes[0]}"
+    if repository.remotes:
+        return f"no deployments here; to see what a remote has: git deployments pull {repository.remotes[0]}"
+    return "no deployments here; to make one: git deployments deploy"
+
+
+@click.command("versions")
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
+@as_rows
+@click.pass_obj
+def versions_command(app: App, name: str, limit: int | None, json: bool, template: str | None) -> int:
+    """List the versions of a deployment, newest first; * marks the live one."""
+    repository = app.repository
+    state = find(repository, name)
+    live = state.live.commit if state.live else None
+    found = versions(repository, state, limit)
+    if json or template is not None:
+        first = creator(repository, state.latest) if state.latest else None
+        emit((render.version_row(version, live, first) for version in found), json, template, render.VERSION_FIELDS)
+        return DONE
+    app.page()
+    palette = app.palette
+    lines = render.table(render.version_cells(version, live) for version in found)
+    _say_all(palette.paint("green", line) if line.startswith("*") else line for line in lines)
+    return DONE
+
+
+@click.command("show")
+@click.argument("name")
+@click.argument("version", required=False)
+@click.option(
+    "--key", metavar="PATH", help="Print one value: a property, a setting or a field of --json; dots reach in."
+)
+@as_rows
+@click.pass_obj
+def show_command(app: App, name: str, version: str | None, key: str | None, json: bool, template: str | None) -> int:
+    """Show one version whole, with the settings of the deployment (default: the live version)."""
+    repository = app.repository
+    state = find(repository, name)
+    chosen = resolve(repository, state, version or "live")
+    row = show_row(repository, state, chosen)
+    if key is not None:
+        say(_text_of(_value_at(row, key)))
+    elif json or template is not None:
+        emit_one(row, json, template, render.SHOW_FIELDS)
+    else:
+        app.page()
+        _say_all(_shown_whole(app, state, chosen, row))
+    return DONE
+
+
+def show_row(repository: Repository, state: State, version: Version) -> Row:
+    """A version with all its properties, and the settings as they stand now."""
+    first = creator(repository, pointer(version))
+    configuration = properties(repository, version)
+    return {
+        **render.version_row(version, state.live.commit if state.live else None, first),
+        "properties": render.properties_row(version, configuration, first),
+        "settings": settings(repository, state.event),
+    }
+
+
+def _value_at(row: Row, path: str) -> Json:
+    for place in (row["properties"], row["settings"], row):
+        value: Json = place
+        for part in path.split("."):
+            if isinstance(value, dict) and part in value:
+                value = value[part]
+            elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+                value = value[int(part)]
+            else:
+                break
+        else:
+            return value
+    raise UnknownKey(f"--key {shown(path)}: this version has no such key; 'git deployments show --json' has them all")
+
+
+def _text_of(value: Json) -> str:
+    return value if isinstance(value, str) else render.json_text(value)
+
+
+def _shown_whole(app: App, state: State, version: Version, row: Row) -> Iterator[str]:
+    palette, source = app.palette, version.source
+    label = f" ({shown(version.label)})" if version.label else ""
+    marks = ["live"] if row["live"] else []
+    marks += ["latest"] if state.latest and state.latest.commit == version.commit else []
+    yield palette.paint("yellow", f"{shown(version.name)} v{version.number}{label}") + (
+        palette.paint("green", f"  {', '.join(marks)}") if marks else ""
+    )
+    yield f"commit   {version.commit}"
+    yield f"source   {source.commit or 'unknown'}{'  (with uncommitted changes)' if source.dirty else ''}"
+    yield f"made     {render.when(version.author)} by {shown(version.author.person)}"
+    if version.message:
+        yield ""
+        yield from (f"    {shown(line)}" for line in version.message.splitlines())
+    yield ""
+    yield palette.paint("bold", "version_info")
+    yield from render.document_lines(render.info_row(source.info))
+    yield palette.paint("bold", "properties, pinned to this version")
+    yield from render.document_lines(properties(app.repository, version))
+    yield palette.paint("bold", "settings, the same for all versions")
+    yield from render.document_lines(settings(app.repository, state.event))
+
+
+@click.command("live")
+@click.argument("name")
+@click.option("--oid", is_flag=True, help="Print the version's commit id instead.")
+@click.option("--source", is_flag=True, help="Print the commit id of its code instead.")
+@click.pass_obj
+def live_command(app: App, name: str, oid: bool, source: bool) -> int:
+    """Print the number of the live version; exit 1 and say nothing if there is none."""
+    if oid and source:
+        raise click.UsageError("--oid and --source exclude each other")
+    found = _live(app.repository, name)
+    answer = None
+    if found:
+        answer = found.commit if oid else found.source.commit if source else str(found.number)
+    if answer is None:
+        return NO
+    say(answer)
+    return DONE
+
+
+def _live(repository: Repository, name: str) -> Version | None:
+    """The live version by the ref alone, as the fast door has it; the name may be a deployment's half."""
+    from git_deployments.history import matching, names
+    from git_deployments.names import BadName, check
+
+    try:
+        check(name)
+    except BadName:
+        if "%" not in name:
+            raise
+    else:
+        version = live_version(repository, name)
+        if version or "/" in name:
+            return version
+    chosen = matching(names(repository), name)
+    return live_version(repository, chosen[0]) if len(chosen) == 1 else None
+
+
+@click.command("log")
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
+@as_rows
+@click.pass_obj
+def log_command(app: App, name: str, limit: int | None, json: bool, template: str | None) -> int:
+    """Show who made what live, when and why, newest first."""
+    repository = app.repository
+    state = find(repository, name)
+    found = events(repository, state, limit)
+    if json or template is not None:
+        emit(map(render.event_row, found), json, template, render.LOG_FIELDS)
+        return DONE
+    app.page()
+    _say_all(render.table(_event_cells(found)))
+    if state.unrecorded:
+        note(_unrecorded(state))
+    return DONE
+
+
+def _event_cells(found: Iterable[Event]) -> Iterator[tuple[str, ...]]:
+    return map(render.event_cells, found)
+
+
+@click.command("diff")
+@click.argument("name")
+@click.argument("a", required=False)
+@click.argument("b", required=False)
+@click.option("--exit-code", is_flag=True, help="Exit 1 if they differ.")
+@click.option("--code", is_flag=True, help="Show git's diff of the two source commits instead.")
+@as_json
+@click.pass_obj
+def diff_command(app: App, name: str, a: str | None, b: str | None, exit_code: bool, code: bool, json: bool) -> int:
+    """Show the properties in which two versions differ.
+
+    Default: live against latest, or previous against live where the latest is live. With A alone: A against live.
+    """
+    repository = app.repository
+    state = find(repository, name)
+    before, after = two_versions(repository, state, a, b)
+    if code:
+        return _code_diff(app, before, after, exit_code)
+    found = list(version_differences(repository, before, after))
+    if json:
+        say(render.json_text(_diff_row(before, after, found)))
+    elif found:
+        app.page()
+        palette = app.palette
+        say(palette.paint("bold", f"{shown(state.name)} v{before.number} → v{after.number}"))
+        for difference in found:
+            _say_all(render.difference_lines(difference, palette))
+    return NO if exit_code and found else DONE
+
+
+def _diff_row(before: Version, after: Version, found: list[Difference]) -> Row:
+    return {
+        "name": before.name,
+        "from": {"number": before.number, "commit": before.commit, "source": before.source.commit},
+        "to": {"number": after.number, "commit": after.commit, "source": after.source.commit},
+        "changes": [render.difference_row(difference) for difference in found],
+    }
+
+
+def _code_diff(app: App, before: Version, after: Version, exit_code: bool) -> int:
+    for version in (before, after):
+        if version.source.commit is None:
+            raise NoSource(f"the code commit of v{version.number} of '{shown(version.name)}' is unknown")
+    app.repository.close()
+    sys.stdout.flush()
+    options = ["--exit-code"] if exit_code else []
+    import subprocess
+
+    command = ["git", "diff", *options, f"{before.source.commit}", f"{after.source.commit}", "--"]
+    return subprocess.run(command, env=dict(os.environ)).returncode
+
+
+@click.command("status")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@as_rows
+@click.pass_obj
+def status_command(app: App, names: tuple[str, ...], json: bool, template: str | None) -> int:
+    """Show what needs attention: unrecorded moves, rollbacks that are still live, holds."""
+    repository = app.repository
+    found = [state for state in states(repository, match(repository, names) if names else None) if not state.deleted]
+    if json or template is not None:
+        emit(map(status_row, found), json, template, STATUS_FIELDS)
+        return DONE
+    lines = [line for state in found for line in _status_lines(repository, state)]
+    _say_all(lines or ["nothing needs attention"])
+    return DONE
+
+
+STATUS_FIELDS = ("name", "live", "latest", "rolled_back", "held", "unrecorded", "leftovers", "problem")
+
+
+def status_row(state: State) -> Row:
+    """What needs attention of one deployment."""
+    live, latest = state.live, state.latest
+    return {
+        "name": state.name,
+        "live": live.number if live else None,
+        "latest": latest.number if latest else None,
+        "rolled_back": bool(live and latest and live.number < latest.number),
+        "held": state.held,
+        "unrecorded": state.unrecorded,
+        "leftovers": [version.number for version in state.leftovers],
+        "problem": str(state.breach) if state.breach else None,
+    }
+
+
+def _status_lines(repository: Repository, state: State) -> Iterator[str]:
+    name, live, latest = shown(state.name), state.live, state.latest
+    if state.breach:
+        yield f"{name}: damaged: {state.breach}"
+        return
+    if state.exists and not state.refs.log:
+        yield f"{name}: no log here, so nothing can be written; get it from a remote"
+    if state.unrecorded:
+        yield _unrecorded(state)
+    if state.leftovers:
+        numbers = ", ".join(f"v{version.number}" for version in state.leftovers)
+        yield f"{name}: not in the log: {numbers}; the next write adopts it"
+    if live is None:
+        yield f"{name}: nothing is live; git deployments promote {name}"
+    elif latest and live.number < latest.number:
+        yield f"{name}: {_why_older(repository, state, live, latest)}; git deployments promote {name}"
+    if state.held:
+        yield f"{name}: held: new versions do not go live until: git deployments promote {name}"
+
+
+def _why_older(repository: Repository, state: State, live: Pointer, latest: Pointer) -> str:
+    last = next((event for event in events(repository, state) if event.after != event.before), None)
+    told = ""
+    if last and last.action == "rollback" and last.after == live.number:
+        reason = f": {render.first_line(last.reason)}" if last.reason else ""
+        told = f", rolled back by {shown(last.author.name)} on {render.when(last.author)}{reason}"
+    return f"v{live.number} is live and v{latest.number} is the latest{told}"
+
+
+def _unrecorded(state: State) -> str:
+    recorded = f"v{state.event.after}" if state.event and state.event.after else "nothing"
+    live = f"v{state.live.number}" if state.live else "nothing"
+    return (
+        f"{shown(state.name)}: unrecorded move: {live} is live, but the log says {recorded}; "
+        "the next write records it, or git deployments fsck --repair"
+    )
+
+
+def _say_all(lines: Iterable[str]) -> None:
+    for line in lines:
+        say(line)
+
+
+@click.command("export")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("-o", "--output", metavar="FILE", help="Write to FILE instead of standard output.")
+@click.pass_obj
+def export_command(app: App, names: tuple[str, ...], output: str | None) -> int:
+    """Print live versions and settings as a prefect.yaml; deploying it gives the same configuration."""
+    from git_deployments import export
+
+    repository = app.repository
+    deployed = []
+    for state in states(repository, match(repository, names) if names else None):
+        if state.deleted or (state.live is None and state.exists):
+            continue
+        version = resolve(repository, trusted(state), "live")
+        deployed.append((version, properties(repository, version), settings(repository, state.event)))
+    for version, _, _ in deployed:
+        if version.source.directory:
+            note(f"{shown(version.name)} belongs into a manifest in {shown(version.source.directory)}/")
+    words = export.document(deployed)
+    if output is None:
+        sys.stdout.write(words)
+    else:
+        with open(output, "w", encoding="utf-8") as stream:
+            stream.write(words)
+    return DONE
+
+
+@click.command("fsck")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--repair", is_flag=True, help="Restore what can be derived; record unrecorded moves; remove old locks.")
+@as_json
+@click.pass_obj
+def fsck_command(app: App, names: tuple[str, ...], repair: bool, json: bool) -> int:
+    """Check every rule of the format; exit 1 if one is broken."""
+    from git_deployments import audit
+
+    repository = app.repository
+    wanted = match(repository, names) if names else None
+    if repair:
+        _repair(app, wanted)
+    rows: list[Row] = []
+    breaches = 0
+    for finding in audit.check(repository, wanted):
+        breaches += not finding.notice
+        rows.append({"name": finding.name or None, "problem": finding.problem, "notice": finding.notice})
+        if not json:
+            kind = "notice" if finding.notice else "error"
+            say(f"{kind}: {shown(finding.name) + ': ' if finding.name else ''}{finding.problem}")
+    if json:
+        say(render.json_text(list(rows)))
+    return NO if breaches else DONE
+
+
+def _repair(app: App, wanted: list[str] | None) -> None:
+    from git_deployments import audit
+    from git_deployments.store import plan, recording, write
+
+    repository = app.repository
+    for line in audit.repair(repository, wanted):
+        note(line)
+    trusted_ones = [state.name for state in states(repository, wanted) if state.event and not state.breach]
+    decide = recording(repository)
+    due = [planned.state.name for planned in plan(repository, trusted_ones, decide) if planned.decision.step]
+    for outcome in write(repository, repository.who(), due, decide) if due else ():
+        for event in outcome.record.adopted if outcome.record else ():
+            live = f"v{event.after}" if event.after else "nothing"
+            note(f"recorded: {shown(outcome.name)}: {event.action} of {live}")

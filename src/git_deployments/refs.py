@@ -1,0 +1,80 @@
+"""The refs of a deployment, built and taken apart in pairs: pure strings (design, "Refs")."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from git_deployments.names import BadName, decode, encode, encode_half
+
+ROOT = "refs/deployments/"
+REMOTE_ROOT = "refs/remote-deployments/"
+
+LIVE = "live"
+LOG = "log"
+VERSIONS = "versions"
+SOURCES = "sources"
+
+
+class Ref(NamedTuple):
+    """One ref of a deployment, taken apart."""
+
+    name: str
+    kind: str
+    """`live`, `log`, `versions` or `sources`."""
+    number: int | None
+    """The version's number, for `versions` and `sources`."""
+
+
+def prefix(name: str) -> str:
+    """`refs/deployments/<name>/`."""
+    return f"{ROOT}{encode(name)}/"
+
+
+def live_ref(name: str) -> str:
+    """The ref that says which version is live."""
+    return prefix(name) + LIVE
+
+
+def log_ref(name: str) -> str:
+    """The ref of the record of events."""
+    return prefix(name) + LOG
+
+
+def version_ref(name: str, number: int) -> str:
+    """The index ref of version `number`."""
+    return f"{prefix(name)}{VERSIONS}/{number}"
+
+
+def source_ref(name: str, number: int) -> str:
+    """The ref that keeps the code of version `number` alive."""
+    return f"{prefix(name)}{SOURCES}/{number}"
+
+
+def parse_ref(ref: str, root: str = ROOT) -> Ref | None:
+    """Take a full ref name apart; None where it is under no known kind or wrongly encoded.
+
+    `root` is what precedes the name: `ROOT`, or `remote_root(remote)`.
+    """
+    if not ref.startswith(root):
+        return None
+    parts = ref[len(root) :].split("/")
+    number: int | None = None
+    if len(parts) >= 3 and parts[-2] in (VERSIONS, SOURCES):
+        kind, digits = parts[-2], parts[-1]
+        if not (digits.isascii() and digits.isdigit() and digits[0] != "0"):
+            return None
+        number, parts = int(digits), parts[:-2]
+    elif len(parts) >= 2 and parts[-1] in (LIVE, LOG):
+        kind, parts = parts[-1], parts[:-1]
+    else:
+        return None
+    try:
+        return Ref(decode("/".join(parts)), kind, number)
+    except BadName:
+        return None
+
+
+def remote_root(remote: str) -> str:
+    """`refs/remote-deployments/<remote>/`, where what was last seen at a remote is kept."""
+    parts = (encode_half(part.replace("%", "%25")) for part in remote.split("/"))
+    return f"{REMOTE_ROOT}{'%2F'.join(parts)}/"

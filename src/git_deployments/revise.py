@@ -1,0 +1,182 @@
+"""KEY=VALUE of `update` to a change of properties and settings (design, "Commands").
+
+Values are YAML; where a property holds text, they keep their text. Each changed key is checked by
+the rules of the manifest, as if an entry had it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from git_deployments import manifest, yamltext
+from git_deployments.deploy import parameter_problems
+from git_deployments.errors import DeploymentsError
+from git_deployments.manifest import BadManifest, Context
+from git_deployments.model import PROPERTIES, SETTINGS, Json, Place
+from git_deployments.names import shown
+
+_RECORDED = {
+    "name": "a deployment's name never changes; deploy under the new name and delete this one",
+    "version": "name the version with --version",
+    "version_info": "it is recorded from the source when a version is deployed",
+    "created_by": "it is who made version 1",
+    "updated_by": "it is who makes the version",
+}
+_ELSEWHERE = {
+    "pull": "pull_steps",
+    "schedule": "schedules",
+    "work_pool": "work_pool_name, work_queue_name or job_variables",
+}
+_TEXTS = ("description", "entrypoint", "work_pool_name", "work_queue_id", "work_queue_name")
+
+
+class BadUpdate(DeploymentsError):
+    """A KEY=VALUE that cannot be applied."""
+
+
+class Assignment(NamedTuple):
+    """One KEY=VALUE, or one `--unset KEY`."""
+
+    key: str
+    value: str | None
+    """YAML; None unsets."""
+
+
+def parse(words: tuple[str, ...], unset: tuple[str, ...]) -> list[Assignment]:
+    """The assignments of a command line, in order, each key once. Raises `BadUpdate`."""
+    assignments = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise BadUpdate(f"'{shown(word)}' is not KEY=VALUE; write for example description='Nightly load'")
+        assignments.append(Assignment(key, value))
+    assignments += [Assignment(key, None) for key in unset]
+    for assignment in assignments:
+        _check_key(assignment.key.partition(".")[0])
+    keys = [assignment.key for assignment in assignments]
+    if len(set(keys)) != len(keys):
+        raise BadUpdate("a key is given twice; give each once")
+    return assignments
+
+
+def _check_key(key: str) -> None:
+    if key in _RECORDED:
+        raise BadUpdate(f"'{key}' cannot be updated: {_RECORDED[key]}")
+    if key in _ELSEWHERE:
+        raise BadUpdate(f"'{key}' is called {_ELSEWHERE[key]} here; update that")
+    if key not in PROPERTIES and key not in SETTINGS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(key, [*PROPERTIES, *SETTINGS], 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join([*PROPERTIES, *SETTINGS])}"
+        raise BadUpdate(f"unknown key '{shown(key)}'; {hint}")
+
+
+def changes_settings_only(assignments: list[Assignment]) -> bool:
+    """No assignment makes a version."""
+    return all(assignment.key.partition(".")[0] in SETTINGS for assignment in assignments)
+
+
+def apply(
+    assignments: list[Assignment],
+    properties: Mapping[str, Json],
+    settings: Mapping[str, Json],
+    context: Context,
+) -> tuple[dict[str, Json], dict[str, Json]]:
+    """(all properties, the settings that are assigned) after the change. Raises `BadUpdate`."""
+    before: dict[str, Json] = {**properties, **settings}
+    after = dict(before)
+    for assignment in assignments:
+        top, *path = assignment.key.split(".")
+        after[top] = _assigned(after[top], path, assignment, _schema(before))
+    touched = list(dict.fromkeys(assignment.key.partition(".")[0] for assignment in assignments))
+    checked = _checked({key: after[key] for key in touched}, before, context)
+    new_properties = {key: checked.get(key, properties[key]) for key in PROPERTIES}
+    if any(key in touched for key in ("parameters", "parameter_openapi_schema", "enforce_parameter_schema")):
+        problems = parameter_problems(new_properties)
+        if problems:
+            raise BadUpdate(f"{'; '.join(problems)}; correct the value, or also set enforce_parameter_schema=false")
+    return new_properties, {key: checked[key] for key in SETTINGS if key in checked}
+
+
+def _assigned(current: Json, path: list[str], assignment: Assignment, schema: Mapping[str, Json]) -> Json:
+    """`current` with the value at `path` replaced, or taken out."""
+    if not path:
+        if assignment.value is None:
+            key = assignment.key
+            return PROPERTIES[key] if key in PROPERTIES else SETTINGS[key]
+        return _value(assignment, current, schema)
+    first, *rest = path
+    if isinstance(current, list) and first.isdigit() and int(first) < len(current):
+        position = int(first)
+        if assignment.value is None and not rest:
+            return [*current[:position], *current[position + 1 :]]
+        return [*current[:position], _assigned(current[position], rest, assignment, schema), *current[position + 1 :]]
+    if current is None:
+        current = {}
+    if not isinstance(current, dict):
+        raise BadUpdate(f"'{shown(assignment.key)}': there is no mapping at '{shown(first)}' to reach into")
+    if assignment.value is None and first not in current:
+        raise BadUpdate(f"--unset {shown(assignment.key)}: there is no such key in the live version")
+    if assignment.value is None and not rest:
+        return {key: value for key, value in current.items() if key != first}
+    return {**current, first: _assigned(current.get(first), rest, assignment, schema)}
+
+
+def _value(assignment: Assignment, current: Json, schema: Mapping[str, Json]) -> Json:
+    words = assignment.value or ""
+    try:
+        value = yamltext.parse_value(words)
+    except DeploymentsError as error:
+        raise BadUpdate(f"'{shown(assignment.key)}': {error}") from None
+    if isinstance(value, (bool, int, float)) and _holds_text(assignment.key, current, schema):
+        return words.strip()
+    return value
+
+
+def _holds_text(key: str, current: Json, schema: Mapping[str, Json]) -> bool:
+    top, *path = key.split(".")
+    if top in _TEXTS or isinstance(current, str):
+        return True
+    if top == "job_variables":
+        return path[:1] in (["image"], ["env"])
+    if top == "parameters" and len(path) == 1:
+        wanted = schema.get("properties")
+        one = wanted.get(path[0]) if isinstance(wanted, dict) else None
+        return isinstance(one, dict) and one.get("type") == "string"
+    return top == "pull_steps"
+
+
+def _schema(before: Mapping[str, Json]) -> Mapping[str, Json]:
+    schema = before["parameter_openapi_schema"]
+    return schema if isinstance(schema, dict) else {}
+
+
+def _checked(changed: dict[str, Json], before: Mapping[str, Json], context: Context) -> dict[str, Json]:
+    """The changed keys as the manifest's own rules give them back."""
+    entry: dict[str, Json] = {"name": "update", **{key: value for key, value in changed.items() if value is not None}}
+    if "concurrency_options" in entry and "concurrency_limit" not in entry:
+        entry["concurrency_limit"] = before["concurrency_limit"]
+    document = json.dumps({"deployments": [entry]}).encode()
+    place = Place("update", "")
+    try:
+        (draft,) = manifest.read(document, place, context.env)
+        expanded = manifest.expand(draft, context._replace(runtime=context.runtime | _stored_variables(before)))
+    except BadManifest as error:
+        raise BadUpdate(str(error).partition("deployment 'update', ")[2] or str(error)) from None
+    result: dict[str, Json] = {}
+    for key, value in changed.items():
+        found = expanded.properties if key in PROPERTIES else expanded.settings
+        result[key] = found[key] if value is not None and key in found else value
+        if result[key] is None and key in PROPERTIES:
+            result[key] = PROPERTIES[key]
+    return result
+
+
+def _stored_variables(before: Mapping[str, Json]) -> frozenset[str]:
+    """Variables that the live version's pull steps leave to the run."""
+    import re
+
+    return frozenset(re.findall(r"\{\{\s*\$(\w+)\s*\}\}", json.dumps(before["pull_steps"])))

@@ -1,0 +1,451 @@
+"""The commands that write."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import click
+
+from git_deployments import render
+from git_deployments.console import App, F, as_json, note, say, warn
+from git_deployments.errors import DONE, NOT_LIVE, DeploymentsError
+from git_deployments.history import (
+    Pointer,
+    State,
+    creator,
+    find,
+    matching,
+    names,
+    pointer,
+    settings,
+    states,
+    unknown,
+    while_live,
+)
+from git_deployments.names import shown
+from git_deployments.refs import live_ref, log_ref, version_ref
+from git_deployments.repository import Repository
+from git_deployments.store import (
+    Decide,
+    Outcome,
+    Planned,
+    Revision,
+    deleting,
+    deploying,
+    plan,
+    promoting,
+    purge,
+    rolling_back,
+    updating,
+    write,
+)
+
+
+class ReasonMissing(DeploymentsError):
+    """`deployments.requireReason` wants to know why."""
+
+
+class Spoken(NamedTuple):
+    """How a write tells what it did."""
+
+    json: bool
+    quiet: bool
+    dry_run: bool
+
+
+def writes(command: F) -> F:
+    """The options that every write has."""
+    for option in (
+        click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors."),
+        click.option("-n", "--dry-run", "dry_run", is_flag=True, help="Show which refs would move; write nothing."),
+        click.option("-m", "--message", "reason", default="", metavar="TEXT", help="Why; kept in the log."),
+    ):
+        command = option(command)
+    return as_json(command)
+
+
+def expects(command: F) -> F:
+    """`--expect-live`."""
+    return click.option(
+        "--expect-live",
+        "expect",
+        metavar="VERSION",
+        help="Write only if this version is live (none: nothing is); else exit 5.",
+    )(command)
+
+
+@click.command("deploy")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("-f", "--file", "files", multiple=True, metavar="FILE", help="A manifest; - is standard input.")
+@click.option("--all", "every", is_flag=True, help="All deployments of the manifest.")
+@click.option("--version", "label", metavar="NAME", help="Human name of the version.")
+@click.option("--version-type", metavar="TYPE", help="Where version_info comes from (vcs:github … prefect:simple).")
+@click.option("--no-live", is_flag=True, help="Make the version, but leave live where it is.")
+@click.option("--if-changed", is_flag=True, help="Make nothing where nothing changed since the latest version.")
+@click.option("--paths", "paths", multiple=True, metavar="PATH", help="With --if-changed: only this code counts.")
+@click.option(
+    "--runtime-env", "runtime", multiple=True, metavar="VAR", help="Leave {{ $VAR }} in pull steps to the run."
+)
+@click.option("--allow-secret", multiple=True, metavar="KEY", help="Store what looks like a secret at this key.")
+@expects
+@writes
+@click.pass_obj
+def deploy_command(app: App, /, **options: Any) -> int:
+    """Make new versions from a manifest (default: prefect.yaml here or above) and make them live.
+
+    NAME picks entries of the manifest, as --all picks all of them; a manifest with one entry needs neither. All or
+    nothing is written.
+    """
+    from git_deployments import deploy
+    from git_deployments.store import check_collisions
+
+    if options["every"] and options["names"]:
+        raise click.UsageError("--all and NAME exclude each other")
+    if options["paths"] and not options["if_changed"]:
+        raise click.UsageError("--paths goes with --if-changed")
+    spoken = _spoken(options)
+    request = deploy.Request(
+        files=options["files"],
+        names=options["names"],
+        every=options["every"],
+        label=options["label"],
+        version_type=options["version_type"],
+        live=not options["no_live"],
+        if_changed=options["if_changed"],
+        paths=options["paths"],
+        expect=options["expect"],
+        reason=options["reason"],
+        runtime=options["runtime"],
+        allow_secret=options["allow_secret"],
+    )
+    app.repository.foresee_write()
+    wishes, warnings = deploy.prepare(app.repository, request, app.environment, sys.stdin.buffer.read)
+    for line in warnings:
+        warn(line)
+    check_collisions(app.repository, wishes)
+    return _carry_out(app, list(wishes), deploying(app.repository, wishes, options["reason"]), spoken, _tell_version)
+
+
+@click.command("update")
+@click.argument("name")
+@click.argument("assignments", nargs=-1, metavar="KEY=VALUE...")
+@click.option(
+    "--unset", multiple=True, metavar="KEY", help="Put a key back to its default, or take it out of a mapping."
+)
+@click.option("--version", "label", metavar="NAME", help="Human name of the new version.")
+@click.option("--no-live", is_flag=True, help="Make the version, but leave live where it is.")
+@click.option("--allow-secret", multiple=True, metavar="KEY", help="Store what looks like a secret at this key.")
+@expects
+@writes
+@click.pass_obj
+def update_command(app: App, /, **options: Any) -> int:
+    """Change properties of the live version, or settings of the deployment.
+
+    VALUE is YAML; dots in KEY reach into mappings. Versioned properties make one new version with the live version's
+    source; settings make none.
+    """
+    from git_deployments import revise
+    from git_deployments.manifest import Context
+    from git_deployments.resolve import check_label
+
+    assignments = revise.parse(options["assignments"], options["unset"])
+    if not assignments:
+        raise click.UsageError("nothing to update: give KEY=VALUE or --unset KEY")
+    if options["label"] is not None:
+        check_label(options["label"])
+        if revise.changes_settings_only(assignments):
+            raise click.UsageError("--version names a new version, but settings make none")
+    repository = app.repository
+    _require_reason(repository, options["reason"])
+    repository.foresee_write()
+    state = find(repository, options["name"])
+    context = Context(app.environment, frozenset(), frozenset(options["allow_secret"]))
+    revision = Revision(
+        lambda properties, current: revise.apply(assignments, properties, current, context),
+        options["label"],
+        not options["no_live"],
+        options["expect"],
+    )
+    return _carry_out(
+        app, [state.name], updating(repository, revision, options["reason"]), _spoken(options), _tell_version
+    )
+
+
+@click.command("rollback")
+@click.argument("name")
+@click.argument("version", required=False)
+@click.option("--hold", is_flag=True, help="Later deploys and updates do not go live until promote.")
+@expects
+@writes
+@click.pass_obj
+def rollback_command(app: App, /, **options: Any) -> int:
+    """Make an older version live.
+
+    Default: the most recently live version, older than the live one, that was not itself rolled away from.
+    """
+    decide = rolling_back(app.repository, options["version"], options["hold"], options["reason"], options["expect"])
+    return _move(app, options, decide)
+
+
+@click.command("promote")
+@click.argument("name")
+@click.argument("version", required=False)
+@expects
+@writes
+@click.pass_obj
+def promote_command(app: App, /, **options: Any) -> int:
+    """Make a newer version live (default: the latest); ends a hold."""
+    decide = promoting(app.repository, options["version"], options["reason"], options["expect"])
+    return _move(app, options, decide)
+
+
+def _move(app: App, options: dict[str, Any], decide: Decide) -> int:
+    _require_reason(app.repository, options["reason"])
+    app.repository.foresee_write()
+    state = find(app.repository, options["name"])
+    return _carry_out(app, [state.name], decide, _spoken(options), _tell_move)
+
+
+@click.command("delete")
+@click.argument("name")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--purge", "purged", is_flag=True, help="Remove the log too: nothing is left.")
+@writes
+@click.pass_obj
+def delete_command(app: App, /, **options: Any) -> int:
+    """Remove a deployment; its log stays and tells so, and deploying it again continues the numbers."""
+    repository, spoken = app.repository, _spoken(options)
+    _require_reason(repository, options["reason"])
+    state = _to_delete(repository, options["name"], options["purged"])
+    if not options["yes"] and not spoken.dry_run:
+        what = "its whole history, for ever" if options["purged"] else "all its versions; its log stays"
+        click.confirm(f"Delete '{shown(state.name)}' ({what})?", abort=True, err=True)
+    if not options["purged"]:
+        return _carry_out(app, [state.name], deleting(options["reason"]), spoken, _tell_move)
+    if spoken.dry_run:
+        for ref, oid in _all_refs(state):
+            say(f"{shown(ref)}  {oid[:8]} -> (gone)")
+        return DONE
+    purge(repository, state.name)
+    if spoken.json:
+        say(render.json_text(render.move_row(state.name, "purge", state.live, None)))
+    elif not spoken.quiet:
+        say(f"{shown(state.name)}: nothing of it is left")
+    return DONE
+
+
+def _to_delete(repository: Repository, words: str, purged: bool) -> State:
+    """A purge takes what is damaged, too."""
+    if not purged:
+        return find(repository, words)
+    found = matching(names(repository), words)
+    if len(found) != 1:
+        raise unknown(repository, words)
+    return states(repository, found)[0]
+
+
+def _all_refs(state: State) -> Iterable[tuple[str, str]]:
+    refs = state.refs
+    if refs.live:
+        yield live_ref(state.name), refs.live
+    if refs.log:
+        yield log_ref(state.name), refs.log
+    yield from ((version_ref(state.name, number), oid) for number, oid in refs.versions.items())
+
+
+# Carrying out and telling
+
+Tell = Callable[[App, Outcome], None]
+
+
+def _spoken(options: dict[str, Any]) -> Spoken:
+    return Spoken(options["json"], options["quiet"], options["dry_run"])
+
+
+def _require_reason(repository: Repository, reason: str) -> None:
+    if not reason and repository.flag("requireReason"):
+        raise ReasonMissing("deployments.requireReason is set: say why with -m TEXT")
+
+
+def _carry_out(app: App, wanted: list[str], decide: Decide, spoken: Spoken, tell: Tell) -> int:
+    repository = app.repository
+    if spoken.dry_run:
+        return _show_plan(plan(repository, wanted, decide), spoken)
+    outcomes = write(repository, repository.who(), wanted, decide)
+    for outcome in outcomes:
+        for event in outcome.record.adopted if outcome.record else ():
+            note(f"recorded first: {shown(outcome.name)}: {event.action} {_from_to(event.before, event.after)}")
+        for line in outcome.decision.notes:
+            note(line)
+    if spoken.json:
+        _tell_json(repository, outcomes)
+    elif not spoken.quiet:
+        for outcome in outcomes:
+            tell(app, outcome)
+    return NOT_LIVE if any(outcome.decision.not_taken for outcome in outcomes) else DONE
+
+
+def _from_to(before: int | None, after: int | None) -> str:
+    return f"from {f'v{before}' if before else 'nothing'} to {f'v{after}' if after else 'nothing'}"
+
+
+def _show_plan(planned: list[Planned], spoken: Spoken) -> int:
+    rows = [_planned_row(one) for one in planned]
+    if spoken.json:
+        say(render.json_text(list(rows)))
+    else:
+        for one in planned:
+            for line in (*one.decision.notes, *_planned_lines(one)):
+                say(line)
+    return NOT_LIVE if any(one.decision.not_taken for one in planned) else DONE
+
+
+def _planned_row(planned: Planned) -> render.Row:
+    state, decision = planned
+    step = decision.step
+    number = _next_number(state) if step and step.draft else None
+    after = number if step and step.goes_live else (step.live.number if step and step.live else None)
+    return {
+        "name": state.name,
+        "action": step.action if step else None,
+        "number": number,
+        "from": state.live.number if state.live else None,
+        "to": after if step else (state.live.number if state.live else None),
+    }
+
+
+def _next_number(state: State) -> int:
+    return state.latest.number + 1 if state.latest else 1
+
+
+def _planned_lines(planned: Planned) -> Iterable[str]:
+    state, (step, *_) = planned
+    if step is None:
+        return
+    name, new = state.name, f"v{_next_number(state)} (new)"
+    if step.draft:
+        yield f"{shown(version_ref(name, _next_number(state)))}  (none) -> {new}"
+    if step.action == "delete":
+        for number, oid in state.refs.versions.items():
+            yield f"{shown(version_ref(name, number))}  {oid[:8]} -> (gone)"
+    before = _pointed(state.live)
+    after = new if step.goes_live else _pointed(step.live)
+    if before != after:
+        yield f"{shown(live_ref(name))}  {before} -> {after}"
+    yield f"{shown(log_ref(name))}  {render.short(state.refs.log) or '(none)'} -> {step.action} (new)"
+
+
+def _pointed(version: Pointer | None) -> str:
+    return f"v{version.number} {version.commit[:8]}" if version else "(none)"
+
+
+def _tell_json(repository: Repository, outcomes: list[Outcome]) -> None:
+    action = next((outcome.record.action for outcome in outcomes if outcome.record), None)
+    moved = [outcome for outcome in outcomes if outcome.version is None]
+    if action in ("rollback", "promote", "delete") or moved:
+        rows = [_moved_row(outcome) for outcome in outcomes]
+        say(render.json_text(rows[0] if len(rows) == 1 else list(rows)))
+        return
+    made = []
+    for outcome in outcomes:
+        version = outcome.version
+        assert version is not None
+        live = outcome.live.commit if outcome.live else None
+        row = render.version_row(version, live, creator(repository, pointer(version)))
+        made.append(render.made_row(row, bool(outcome.record and outcome.record.version)))
+    say(render.json_text(list(made)))
+
+
+def _moved_row(outcome: Outcome) -> render.Row:
+    record = outcome.record
+    if record is None:
+        return render.move_row(outcome.name, "none", outcome.live, outcome.live)
+    return render.move_row(outcome.name, record.action, record.before, record.after)
+
+
+def _tell_version(app: App, outcome: Outcome) -> None:
+    del app
+    record, name = outcome.record, shown(outcome.name)
+    if record is None:
+        return
+    version = record.version
+    if version is None:
+        say(f"{name}: settings updated; the live version stays {_named(record.after)}")
+        return
+    label = f" ({shown(version.label)})" if version.label else ""
+    if record.after is None or record.after.commit != version.commit:
+        why = {"held": "it is held", "stale": "its source is older than the live one's"}
+        reason = why.get(outcome.decision.not_taken or "", "as asked")
+        say(f"{name}: v{version.number}{label} made, not live ({reason}); {_named(record.after)} stays live")
+        say(f"to make it live: git deployments promote {_quoted(outcome.name)} v{version.number}")
+        return
+    was = f", was {_named(record.before)}" if record.before else ""
+    say(f"{name}: v{version.number}{label} is live{was}")
+    say(f"undo: {_undo(record.name, record.before, record.after)}")
+
+
+def _tell_move(app: App, outcome: Outcome) -> None:
+    record, name = outcome.record, shown(outcome.name)
+    if record is None:
+        return
+    before, after = record.before, record.after
+    if record.action == "delete":
+        say(f"{name}: deleted, {_named(before)} was live; its log stays")
+        if before:
+            say(f"undo: git update-ref {_quoted(live_ref(record.name))} {before.commit}")
+        return
+    if before and after and before.commit == after.commit:
+        say(f"{name}: {_named(after)} stays live; the hold is over")
+        return
+    verb = "rolled back" if record.action == "rollback" else "promoted"
+    held = "; held until promote" if record.event.held else ""
+    say(f"{name}: {verb} from {_named(before)} to {_named(after)}{held}")
+    if record.action == "rollback" and after:
+        for line in _not_restored(app.repository, outcome.name, after):
+            say(line)
+    say(f"undo: {_undo(record.name, before, after)}")
+
+
+def _not_restored(repository: Repository, name: str, after: Pointer) -> Iterable[str]:
+    """Settings that changed since the version was live: a rollback leaves them as they are."""
+    (state,) = states(repository, [name])
+    newest = state.event
+    earlier = _replace_newest(state)
+    then = while_live(repository, earlier, after.number) if earlier else None
+    if newest is None or then is None or then.tree == newest.tree:
+        return
+    old, new = settings(repository, then), settings(repository, newest)
+    for key in (key for key in new if new[key] != old[key]):
+        yield f"not restored: {key} was {render.value_text(old[key])}, stays {render.value_text(new[key])}"
+
+
+def _replace_newest(state: State) -> State | None:
+    """The state as it was before the newest event, as far as a walk of the log goes."""
+    event = state.event
+    if event is None or event.previous is None:
+        return None
+    return state._replace(refs=state.refs._replace(log=event.previous))
+
+
+def _undo(name: str, before: Pointer | None, after: Pointer | None) -> str:
+    if before is None:
+        return f"git deployments delete {_quoted(name)}"
+    verb = "promote" if after and before.number > after.number else "rollback"
+    return f"git deployments {verb} {_quoted(name)} v{before.number}"
+
+
+def _named(version: Pointer | None) -> str:
+    if version is None:
+        return "nothing"
+    return f"v{version.number} ({shown(version.label)})" if version.label else f"v{version.number}"
+
+
+def _quoted(name: str) -> str:
+    """A name as a shell takes it."""
+    if name.isascii() and name.replace("/", "").replace("-", "").replace("_", "").replace(".", "").isalnum():
+        return name
+    import shlex
+
+    return shlex.quote(shown(name))
