@@ -1,5 +1,5 @@
 #!/bin/sh
-# The story of docs "How to version deployments" in a scratch repository: two versions, a rollback, a promotion.
+# The story of Prefect's page "How to version deployments" in a scratch repository: two versions, a rollback, a promotion.
 # Run it with `make demo`; it needs git and git-deployments on PATH, and no network.
 set -eu
 
@@ -59,9 +59,10 @@ say 'The first version: this commit, this configuration'
 run 'GITHUB_SHA=$(git rev-parse HEAD) git deployments deploy'
 
 say 'Code and configuration change; the second version goes live'
-run 'sed -i.bak "s/Hello/Good morning/" example.py && rm example.py.bak'
-run 'sed -i.bak "s/version: 0.0.1/version: 0.0.2/" prefect.yaml && rm prefect.yaml.bak'
-run 'printf "  parameters: {name: team}\n" >>prefect.yaml'
+sed 's/Hello/Good morning/' example.py >changed && mv changed example.py
+sed 's/version: 0.0.1/version: 0.0.2/' prefect.yaml >changed && mv changed prefect.yaml
+printf '  parameters: {name: team}\n' >>prefect.yaml
+run 'git diff -U0'
 run 'git commit -q -a -m "Greet the team in the morning"'
 run 'GITHUB_SHA=$(git rev-parse HEAD) git deployments deploy'
 run 'git deployments versions my-flow/my-deployment'

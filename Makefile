@@ -1,0 +1,48 @@
+# Needs make, git and Python 3.10 or newer with pip and venv; everything else goes into virtual environments here.
+# Another Python: make test PYTHON=python3.13 VENV=.venv-3.13
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO_VENV ?= .venv-demo
+
+PACKAGE := $(shell find src docs/man -type f ! -name '*.pyc')
+
+.PHONY: help demo test lint bench clean
+
+help:
+	@echo "make demo   two versions, a rollback and a promotion in a scratch repository"
+	@echo "make test   lint, types and all tests"
+	@echo "make lint   lint and types alone"
+	@echo "make bench  times of the commands, as multiples of a bare Python start"
+	@echo "make clean  remove virtual environments and caches"
+
+demo: $(DEMO_VENV)/stamp
+	@PATH="$(abspath $(DEMO_VENV))/bin:$$PATH" sh docs/demo.sh
+
+test: lint
+	$(VENV)/bin/python -m pytest -q -n auto
+
+lint: $(VENV)/stamp
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(VENV)/stamp
+	$(VENV)/bin/python tests/bench.py
+
+clean:
+	rm -rf .venv .venv-* build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The pip that comes with Python 3.10 to 3.13 knows no --group yet.
+$(VENV)/stamp: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -q --upgrade 'pip>=25.1'
+	$(VENV)/bin/python -m pip install -q --editable . --group dev
+	touch $@
+
+# As users have it: the wheel, its script file, no development tools.
+$(DEMO_VENV)/stamp: pyproject.toml README.md LICENSE $(PACKAGE)
+	$(PYTHON) -m venv $(DEMO_VENV)
+	$(DEMO_VENV)/bin/python -m pip install -q --disable-pip-version-check .
+	touch $@
