@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+
+from git_deployments import cli
 
 SEALED = {
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -71,3 +77,95 @@ def repository(tmp_path: Path) -> Repository:
     path = tmp_path / "repository"
     subprocess.run(["git", "init", "-q", "-b", "main", str(path)], check=True)
     return Repository(path)
+
+
+class Result(NamedTuple):
+    """What a command printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.out)
+
+
+class Project(Repository):
+    """A repository with our commands, run in this process as the script would run them."""
+
+    def run(self, *arguments: str, stdin: str = "", **environment: str) -> Result:
+        """Run a command line; variables are added for this run only."""
+        out, err = io.StringIO(), io.StringIO()
+        before = os.getcwd()
+        with pytest.MonkeyPatch.context() as patch:
+            for variable, value in environment.items():
+                patch.setenv(variable, value)
+            patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+            os.chdir(self.path)
+            try:
+                with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                    code = cli.run(list(arguments))
+            finally:
+                os.chdir(before)
+        return Result(code, out.getvalue(), err.getvalue())
+
+    def ok(self, *arguments: str, **environment: str) -> Result:
+        """Run a command line that must end with 0."""
+        result = self.run(*arguments, **environment)
+        assert result.code == 0, f"{arguments}: {result}"
+        return result
+
+    def fatal(self, *arguments: str, code: int = 128, **environment: str) -> str:
+        """Run a command line that must fail with one line on standard error; the line."""
+        before = self.refs()
+        result = self.run(*arguments, **environment)
+        assert result.code == code, f"{arguments}: {result}"
+        assert "Traceback" not in result.err
+        lines = [line for line in result.err.splitlines() if not line.startswith("warning: ")]
+        assert len(lines) == 1, result.err
+        assert lines[0].startswith("fatal: ")
+        assert self.refs() == before, "a refused command moved a ref"
+        return lines[0]
+
+    def refs(self) -> dict[str, str]:
+        """Every ref of ours and its object id."""
+        lines = self.git("for-each-ref", "--format=%(refname) %(objectname)", "refs/deployments").splitlines()
+        return dict(line.split(" ") for line in lines)
+
+    def live(self, name: str = "etl/prod") -> int | None:
+        """The number of the live version, as plain git tells it."""
+        ref = self.refs().get(f"refs/deployments/{name}/live")
+        return int(self.trailer(ref, "Number")) if ref else None
+
+    def trailer(self, revision: str, key: str) -> str:
+        """A trailer's value as plain git reads it; empty where there is none."""
+        return self.git("log", "-1", f"--format=%(trailers:key={key},valueonly,separator=%x2C)", revision)
+
+    def manifest(self, description: str = "first", name: str = "prod", flow: str | None = "etl", **more: Any) -> None:
+        """Write a prefect.yaml with one deployment."""
+        entry: dict[str, Any] = {"name": name, **({"flow_name": flow} if flow else {}), "description": description}
+        self.write("prefect.yaml", json.dumps({"deployments": [{**entry, **more}]}))
+
+    def deploy(self, description: str = "first", *options: str, **more: Any) -> Result:
+        """Deploy one version of etl/prod with this description."""
+        self.manifest(description, **more)
+        return self.ok("deploy", *options)
+
+
+@pytest.fixture
+def project(repository: Repository) -> Project:
+    """A repository with one commit, and our commands."""
+    made = Project(repository.path)
+    made.commit("Start", README="a project\n")
+    return made
+
+
+@pytest.fixture
+def versions(project: Project) -> Project:
+    """Three versions of etl/prod, each from a commit of its own; v3 is live."""
+    for number in (1, 2, 3):
+        project.commit(f"Change {number}", code=f"{number}\n")
+        project.deploy(f"d{number}", version=f"0.0.{number}")
+    return project

@@ -17,7 +17,7 @@ from git_deployments.console import App
 from git_deployments.errors import DONE, FATAL, INTERRUPTED, USAGE, DeploymentsError
 from git_deployments.names import shown
 
-_COMMANDS = {
+COMMANDS = {
     "deploy": "writing",
     "update": "writing",
     "rollback": "writing",
@@ -43,11 +43,11 @@ class Group(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click calls it so
         """Names, in the order of the help."""
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command of that name; None if there is none."""
-        module = _COMMANDS.get(cmd_name)
+        module = COMMANDS.get(cmd_name)
         if module is None:
             return None
         command: click.Command = getattr(import_module(f"git_deployments.{module}"), f"{cmd_name}_command")
@@ -57,10 +57,10 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does it, but an unknown command is answered with the nearest one."""
-        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from difflib import get_close_matches
 
-            near = get_close_matches(args[0], _COMMANDS, 1)
+            near = get_close_matches(args[0], COMMANDS, 1)
             hint = f"; did you mean '{near[0]}'?" if near else ""
             raise click.UsageError(f"'{shown(args[0])}' is not a command of git deployments{hint}", ctx)
         return super().resolve_command(ctx, args)

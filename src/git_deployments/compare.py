@@ -42,8 +42,8 @@ def differences(before: Json, after: Json, key: str = "") -> Iterator[Difference
 
 def two_versions(repository: Repository, state: State, a: str | None, b: str | None) -> tuple[Version, Version]:
     """The versions that `diff` compares: A and B, A and live, live and latest, or previous and live."""
-    if a:
-        return resolve(repository, state, a), resolve(repository, state, b or "live")
+    if a is not None:
+        return resolve(repository, state, a), resolve(repository, state, "live" if b is None else b)
     live, latest = state.live, state.latest
     if live is None or latest is None or live.commit != latest.commit:
         return resolve(repository, state, "live"), resolve(repository, state, "latest")

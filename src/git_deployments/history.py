@@ -8,7 +8,7 @@ readings agree on counts.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from git_deployments.codec import SETTINGS_FILE, SNAPSHOT, parse_document, parse_event, parse_tree, parse_version
@@ -23,6 +23,7 @@ PAUSE = 0.3
 """Seconds between two readings that must agree (design, "Refs")."""
 _READINGS = 20
 _MORE = "'git deployments fsck' tells more"
+_GLOB = "*?["
 _NEAR = 128
 """Commits that a walk asks one by one before it starts processes of its own."""
 
@@ -147,12 +148,7 @@ def find(repository: Repository, words: str) -> State:
         (state,) = states(repository, [exact])
         if state.exists:
             return trusted(state)
-    matches = [name for name in names(repository) if name.rpartition("/")[2] == words]
-    if len(matches) > 1:
-        present = [state.name for state in states(repository, matches) if not state.deleted]
-        matches = present or matches
-    if len(matches) > 1:
-        raise _ambiguous(words, matches)
+    matches = named(repository, words)
     if not matches:
         raise unknown(repository, words)
     return trusted(states(repository, matches)[0])
@@ -166,34 +162,49 @@ def trusted(state: State) -> State:
 
 
 def match(repository: Repository, patterns: Iterable[str]) -> list[str]:
-    """Full names that any of the patterns names; each must name one (full, half, or a glob)."""
-    known = names(repository)
+    """Full names that any of the patterns names; a full name or a half must name one, a glob may name none."""
     chosen: dict[str, None] = {}
     for pattern in patterns:
-        found = matching(known, pattern)
-        if not found:
+        found = named(repository, pattern, globs=True)
+        if not found and not any(sign in pattern for sign in _GLOB):
             raise unknown(repository, pattern)
         chosen.update(dict.fromkeys(found))
     return list(chosen)
 
 
-def matching(known: Iterable[str], pattern: str) -> list[str]:
-    """Those of `known` that `pattern` names: exactly, else by the deployment half, else as a glob.
+def named(repository: Repository, words: str, globs: bool = False) -> list[str]:
+    """Full names that `words` name: see `matching`. Of several with one half, deleted ones do not count."""
 
-    Raises `AmbiguousName` where the half alone is not unique.
+    def present(found: list[str]) -> list[str]:
+        return [state.name for state in states(repository, found) if not state.deleted] or found
+
+    return matching(names(repository), words, globs, present)
+
+
+def matching(
+    known: Iterable[str],
+    words: str,
+    globs: bool = True,
+    narrow: Callable[[list[str]], list[str]] = lambda found: found,
+) -> list[str]:
+    """Those of `known` that `words` name: exactly, else by the deployment half, else as a glob.
+
+    `narrow` says which of several with the same half count. Raises `AmbiguousName` where it is not one.
     """
     known = list(known)
-    exact = _as_name(pattern)
+    exact = _as_name(words)
     if exact in known:
         return [exact]
-    halves = [name for name in known if name.rpartition("/")[2] == pattern]
+    halves = [name for name in known if name.rpartition("/")[2] == words]
     if len(halves) > 1:
-        raise _ambiguous(pattern, halves)
-    if halves or not any(sign in pattern for sign in "*?["):
+        halves = narrow(halves)
+    if len(halves) > 1:
+        raise _ambiguous(words, halves)
+    if halves or not globs or not any(sign in words for sign in _GLOB):
         return halves
     from fnmatch import fnmatchcase
 
-    return [name for name in known if fnmatchcase(name, pattern)]
+    return [name for name in known if fnmatchcase(name, words)]
 
 
 def _ambiguous(words: str, found: list[str]) -> AmbiguousName:

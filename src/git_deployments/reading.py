@@ -20,6 +20,7 @@ from git_deployments.history import (
     find,
     live_version,
     match,
+    named,
     pointer,
     properties,
     settings,
@@ -118,7 +119,7 @@ def show_command(app: App, name: str, version: str | None, key: str | None, json
     """Show one version whole, with the settings of the deployment (default: the live version)."""
     repository = app.repository
     state = find(repository, name)
-    chosen = resolve(repository, state, version or "live")
+    chosen = resolve(repository, state, "live" if version is None else version)
     row = show_row(repository, state, chosen)
     if key is not None:
         say(_text_of(_value_at(row, key)))
@@ -204,7 +205,6 @@ def live_command(app: App, name: str, oid: bool, source: bool) -> int:
 
 def _live(repository: Repository, name: str) -> Version | None:
     """The live version by the ref alone, as the fast door has it; the name may be a deployment's half."""
-    from git_deployments.history import matching, names
     from git_deployments.names import BadName, check
 
     try:
@@ -216,8 +216,8 @@ def _live(repository: Repository, name: str) -> Version | None:
         version = live_version(repository, name)
         if version or "/" in name:
             return version
-    chosen = matching(names(repository), name)
-    return live_version(repository, chosen[0]) if len(chosen) == 1 else None
+    chosen = named(repository, name)
+    return live_version(repository, chosen[0]) if chosen else None
 
 
 @click.command("log")

@@ -62,6 +62,8 @@ class Decision(NamedTuple):
     """Why `live` is wanted but not taken: `held` or `stale`."""
     notes: tuple[str, ...] = ()
     """Lines to say on stderr."""
+    verb: str = ""
+    """What was asked for, where nothing is done."""
 
 
 class Planned(NamedTuple):
@@ -302,7 +304,7 @@ def rolling_back(repository: Repository, words: str | None, hold: bool, reason: 
             raise Nothing(
                 f"'{name}' has no live version to roll back from; 'git deployments promote {name}' makes one live"
             )
-        target = _target(repository, state, words) if words else previous(repository, state)
+        target = previous(repository, state) if words is None else _target(repository, state, words)
         if target is None:
             raise Nothing(
                 f"'{name}' has no version to roll back to: none older than v{state.live.number} was live and is not "
@@ -325,7 +327,7 @@ def promoting(repository: Repository, words: str | None, reason: str, expect: st
     def decide(state: State) -> Decision:
         _check_present(repository, state, expect)
         name = shown(state.name)
-        target = _target(repository, state, words or "latest")
+        target = _target(repository, state, "latest" if words is None else words)
         if state.live and target.number < state.live.number:
             raise Refused(
                 f"v{target.number} of '{name}' is older than the live v{state.live.number}; "
@@ -339,7 +341,9 @@ def promoting(repository: Repository, words: str | None, reason: str, expect: st
 def _move(repository: Repository, state: State, target: Pointer, step: Step) -> Decision:
     if state.live and target.commit == state.live.commit and not (step.action == "promote" and state.held):
         existing = version_at(repository, state, target.commit)
-        return Decision(None, existing, notes=(f"v{target.number} of {shown(state.name)} is live already",))
+        return Decision(
+            None, existing, notes=(f"v{target.number} of {shown(state.name)} is live already",), verb=step.action
+        )
     return Decision(step)
 
 

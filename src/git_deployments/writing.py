@@ -24,6 +24,7 @@ from git_deployments.history import (
     unknown,
     while_live,
 )
+from git_deployments.model import Json
 from git_deployments.names import shown
 from git_deployments.refs import live_ref, log_ref, version_ref
 from git_deployments.repository import Repository
@@ -125,7 +126,7 @@ def deploy_command(app: App, /, **options: Any) -> int:
     for line in warnings:
         warn(line)
     check_collisions(app.repository, wishes)
-    return _carry_out(app, list(wishes), deploying(app.repository, wishes, options["reason"]), spoken, _tell_version)
+    return _carry_out(app, list(wishes), deploying(app.repository, wishes, options["reason"]), spoken, VERSIONS)
 
 
 @click.command("update")
@@ -168,9 +169,7 @@ def update_command(app: App, /, **options: Any) -> int:
         not options["no_live"],
         options["expect"],
     )
-    return _carry_out(
-        app, [state.name], updating(repository, revision, options["reason"]), _spoken(options), _tell_version
-    )
+    return _carry_out(app, [state.name], updating(repository, revision, options["reason"]), _spoken(options), VERSIONS)
 
 
 @click.command("rollback")
@@ -205,7 +204,7 @@ def _move(app: App, options: dict[str, Any], decide: Decide) -> int:
     _require_reason(app.repository, options["reason"])
     app.repository.foresee_write()
     state = find(app.repository, options["name"])
-    return _carry_out(app, [state.name], decide, _spoken(options), _tell_move)
+    return _carry_out(app, [state.name], decide, _spoken(options), MOVES)
 
 
 @click.command("delete")
@@ -223,7 +222,7 @@ def delete_command(app: App, /, **options: Any) -> int:
         what = "its whole history, for ever" if options["purged"] else "all its versions; its log stays"
         click.confirm(f"Delete '{shown(state.name)}' ({what})?", abort=True, err=True)
     if not options["purged"]:
-        return _carry_out(app, [state.name], deleting(options["reason"]), spoken, _tell_move)
+        return _carry_out(app, [state.name], deleting(options["reason"]), spoken, MOVES)
     if spoken.dry_run:
         for ref, oid in _all_refs(state):
             say(f"{shown(ref)}  {oid[:8]} -> (gone)")
@@ -240,8 +239,8 @@ def _to_delete(repository: Repository, words: str, purged: bool) -> State:
     """A purge takes what is damaged, too."""
     if not purged:
         return find(repository, words)
-    found = matching(names(repository), words)
-    if len(found) != 1:
+    found = named(repository, words)
+    if not found:
         raise unknown(repository, words)
     return states(repository, found)[0]
 
@@ -257,7 +256,12 @@ def _all_refs(state: State) -> Iterable[tuple[str, str]]:
 
 # Carrying out and telling
 
-Tell = Callable[[App, Outcome], None]
+
+class Telling(NamedTuple):
+    """How outcomes of one kind are told."""
+
+    text: Callable[[Repository, Outcome], None]
+    json: Callable[[Repository, list[Outcome]], Json]
 
 
 def _spoken(options: dict[str, Any]) -> Spoken:
@@ -269,7 +273,7 @@ def _require_reason(repository: Repository, reason: str) -> None:
         raise ReasonMissing("deployments.requireReason is set: say why with -m TEXT")
 
 
-def _carry_out(app: App, wanted: list[str], decide: Decide, spoken: Spoken, tell: Tell) -> int:
+def _carry_out(app: App, wanted: list[str], decide: Decide, spoken: Spoken, telling: Telling) -> int:
     repository = app.repository
     if spoken.dry_run:
         return _show_plan(plan(repository, wanted, decide), spoken)
@@ -280,10 +284,10 @@ def _carry_out(app: App, wanted: list[str], decide: Decide, spoken: Spoken, tell
         for line in outcome.decision.notes:
             note(line)
     if spoken.json:
-        _tell_json(repository, outcomes)
+        say(render.json_text(telling.json(repository, outcomes)))
     elif not spoken.quiet:
         for outcome in outcomes:
-            tell(app, outcome)
+            telling.text(repository, outcome)
     return NOT_LIVE if any(outcome.decision.not_taken for outcome in outcomes) else DONE
 
 
@@ -341,32 +345,27 @@ def _pointed(version: Pointer | None) -> str:
     return f"v{version.number} {version.commit[:8]}" if version else "(none)"
 
 
-def _tell_json(repository: Repository, outcomes: list[Outcome]) -> None:
-    action = next((outcome.record.action for outcome in outcomes if outcome.record), None)
-    moved = [outcome for outcome in outcomes if outcome.version is None]
-    if action in ("rollback", "promote", "delete") or moved:
-        rows = [_moved_row(outcome) for outcome in outcomes]
-        say(render.json_text(rows[0] if len(rows) == 1 else list(rows)))
-        return
-    made = []
+def _version_rows(repository: Repository, outcomes: list[Outcome]) -> Json:
+    rows: list[Json] = []
     for outcome in outcomes:
         version = outcome.version
         assert version is not None
         live = outcome.live.commit if outcome.live else None
         row = render.version_row(version, live, creator(repository, pointer(version)))
-        made.append(render.made_row(row, bool(outcome.record and outcome.record.version)))
-    say(render.json_text(list(made)))
+        rows.append(render.made_row(row, bool(outcome.record and outcome.record.version)))
+    return rows
 
 
-def _moved_row(outcome: Outcome) -> render.Row:
-    record = outcome.record
+def _moved_row(repository: Repository, outcomes: list[Outcome]) -> Json:
+    del repository
+    ((name, decision, record, live),) = outcomes
     if record is None:
-        return render.move_row(outcome.name, "none", outcome.live, outcome.live)
-    return render.move_row(outcome.name, record.action, record.before, record.after)
+        return render.move_row(name, decision.verb, live, live)
+    return render.move_row(name, record.action, record.before, record.after)
 
 
-def _tell_version(app: App, outcome: Outcome) -> None:
-    del app
+def _tell_version(repository: Repository, outcome: Outcome) -> None:
+    del repository
     record, name = outcome.record, shown(outcome.name)
     if record is None:
         return
@@ -386,7 +385,7 @@ def _tell_version(app: App, outcome: Outcome) -> None:
     say(f"undo: {_undo(record.name, record.before, record.after)}")
 
 
-def _tell_move(app: App, outcome: Outcome) -> None:
+def _tell_move(repository: Repository, outcome: Outcome) -> None:
     record, name = outcome.record, shown(outcome.name)
     if record is None:
         return
@@ -403,7 +402,7 @@ def _tell_move(app: App, outcome: Outcome) -> None:
     held = "; held until promote" if record.event.held else ""
     say(f"{name}: {verb} from {_named(before)} to {_named(after)}{held}")
     if record.action == "rollback" and after:
-        for line in _not_restored(app.repository, outcome.name, after):
+        for line in _not_restored(repository, outcome.name, after):
             say(line)
     say(f"undo: {_undo(record.name, before, after)}")
 
@@ -449,3 +448,7 @@ def _quoted(name: str) -> str:
     import shlex
 
     return shlex.quote(shown(name))
+
+
+VERSIONS = Telling(_tell_version, _version_rows)
+MOVES = Telling(_tell_move, _moved_row)

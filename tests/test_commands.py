@@ -1,0 +1,412 @@
+"""What the reading commands print, for people, for scripts and for hostile data."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from git_deployments import cli
+
+from .conftest import Project
+
+SCRIPT = Path(sys.executable).with_name("git-deployments")
+HOSTILE = "\x1b[31mred\nForged: trailer\n\n--- \N{RIGHT-TO-LEFT OVERRIDE}evil\nLive-Commit: 0"
+
+
+def test_list_for_people(versions: Project) -> None:
+    versions.ok("rollback", "prod")
+    versions.ok("update", "prod", "paused=true")
+    header, line = versions.ok("list").out.splitlines()
+    assert header.split() == ["NAME", "LIVE", "LATEST", "VERSION", "SOURCE", "UPDATED", "BY"]
+    assert line.split()[:4] == ["etl/prod", "v2", "v3", "0.0.2"]
+    assert line.endswith("paused, rolled back")
+
+
+def test_list_as_json(versions: Project) -> None:
+    refs = versions.refs()
+    assert versions.ok("list", "--json").json == [
+        {
+            "name": "etl/prod",
+            "live": 3,
+            "latest": 3,
+            "version": "0.0.3",
+            "commit": refs["refs/deployments/etl/prod/live"],
+            "source": versions.git("rev-parse", "refs/deployments/etl/prod/live:source"),
+            "paused": False,
+            "held": False,
+            "updated": "2026-01-02T03:04:05+01:00",
+            "updated_by": "Ada <ada@example.com>",
+        }
+    ]
+    assert versions.ok("--version").out.startswith("git-deployments ")
+    assert versions.ok().out == versions.ok("list").out
+
+
+def test_an_empty_repository_says_what_to_do(project: Project) -> None:
+    result = project.ok("list")
+    assert result.out == ""
+    assert "git deployments deploy" in result.err
+    assert project.ok("list", "--json").json == []
+
+
+def test_versions_mark_the_live_one(versions: Project) -> None:
+    versions.ok("rollback", "prod")
+    lines = versions.ok("versions", "prod").out.splitlines()
+    assert [line.split()[:2] for line in lines] == [["v3", "0.0.3"], ["*", "v2"], ["v1", "0.0.1"]]
+    assert len(versions.ok("versions", "prod", "--limit", "2").out.splitlines()) == 2
+
+
+def test_a_version_as_json(versions: Project) -> None:
+    row = versions.ok("versions", "prod", "--json").json[0]
+    assert list(row) == [
+        *("name", "number", "version", "commit", "source", "live", "message", "created", "created_by", "updated_by"),
+        "version_info",
+    ]
+    assert row["created"] == "2026-01-02T03:04:05+01:00"
+    assert list(row["version_info"]) == ["type", "version", "commit_sha", "message", "branch", "repository", "url"]
+    assert row["version_info"]["message"] == "Change 3"
+    assert (row["version_info"]["type"], row["version_info"]["branch"]) == ("vcs:git", "main")
+
+
+def test_show_for_people_and_scripts(versions: Project) -> None:
+    out = versions.ok("show", "prod", "1").out
+    assert "etl/prod v1 (0.0.1)" in out
+    assert "  description: d1" in out
+    assert "settings, the same for all versions" in out
+    row = versions.ok("show", "prod", "1", "--json").json
+    assert row["properties"]["description"] == "d1"
+    assert row["properties"]["created_by"] == row["created_by"]
+    assert row["properties"]["version_info"] == row["version_info"]
+    assert row["settings"]["paused"] is False
+    for key, value in (
+        ("description", "d1"),
+        ("properties.description", "d1"),
+        ("version_info.branch", "main"),
+        ("live", "false"),
+    ):
+        assert versions.ok("show", "prod", "1", "--key", key).out == f"{value}\n"
+    assert "no such key" in versions.fatal("show", "prod", "--key", "parameters.x")
+
+
+def test_log_as_json(versions: Project) -> None:
+    versions.ok("rollback", "prod", "-m", "wrong totals\n\nmore")
+    row = versions.ok("log", "prod", "--json", "--limit", "1").json[0]
+    assert row == {
+        "name": "etl/prod",
+        "action": "rollback",
+        "number": None,
+        "from": 3,
+        "to": 2,
+        "reason": "wrong totals\n\nmore",
+        "at": "2026-01-02T03:04:05+01:00",
+        "by": "Ada <ada@example.com>",
+        "commit": versions.git("rev-parse", "refs/deployments/etl/prod/log"),
+    }
+    assert "rollback      v3 → v2  Ada  wrong totals" in versions.ok("log", "prod").out.splitlines()[0]
+
+
+def test_moves_as_json(versions: Project) -> None:
+    row = versions.ok("rollback", "prod", "--json").json
+    commit = versions.refs()["refs/deployments/etl/prod/versions/2"]
+    assert row == {"name": "etl/prod", "action": "rollback", "from": 3, "to": 2, "commit": commit}
+    assert versions.ok("promote", "prod", "--json").json["action"] == "promote"
+    assert versions.ok("promote", "prod", "--json").json["to"] == 3
+
+
+def test_deploy_as_json(project: Project) -> None:
+    project.manifest()
+    (row,) = project.ok("deploy", "--json").json
+    assert (row["created"], row["number"], row["live"]) == (True, 1, True)
+    (row,) = project.ok("update", "prod", "description=first", "--json").json
+    assert (row["created"], row["number"]) == (False, 1)
+
+
+@pytest.mark.parametrize(
+    ("template", "line"),
+    [
+        ("%(name) %(live)", "etl/prod 3"),
+        ("%(version)%09%(paused)%%", "0.0.3\tfalse%"),
+        ("x", "x"),
+    ],
+)
+def test_format(versions: Project, template: str, line: str) -> None:
+    assert versions.ok("list", "--format", template).out == f"{line}\n"
+
+
+@pytest.mark.parametrize("template", ["%(nope)", "%(name", "%zz", "100%"])
+def test_bad_formats_say_what_there_is(versions: Project, template: str) -> None:
+    assert "--format" in versions.fatal("list", "--format", template)
+
+
+def test_format_reaches_into_mappings(versions: Project) -> None:
+    out = versions.ok("show", "prod", "1", "--format", "%(version_info.branch):%(properties.description)").out
+    assert out == "main:d1\n"
+
+
+def test_diff(versions: Project) -> None:
+    out = versions.ok("diff", "prod").out
+    assert out.splitlines()[0] == "etl/prod v2 → v3"
+    assert '- description: "d2"' in out
+    assert '+ description: "d3"' in out
+    assert versions.run("diff", "prod", "--exit-code").code == 1
+    assert versions.run("diff", "prod", "2", "2", "--exit-code") == (0, "", "")
+    rows = versions.ok("diff", "prod", "1", "3", "--json").json
+    assert {"key": "version", "from": "0.0.1", "to": "0.0.3"} in rows["changes"]
+    versions.ok("rollback", "prod")
+    assert versions.ok("diff", "prod").out.splitlines()[0] == "etl/prod v2 → v3"
+    assert versions.ok("diff", "prod", "1").out.splitlines()[0] == "etl/prod v1 → v2"
+
+
+def test_diff_of_code_is_gits_own(versions: Project) -> None:
+    done = subprocess.run(
+        [SCRIPT, "diff", "prod", "1", "3", "--code", "--exit-code"], cwd=versions.path, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "+3\n" in done.stdout
+
+
+def test_export_deploys_to_the_same_configuration(project: Project) -> None:
+    project.write("flow.py", "def load(day: str = '', n: int = 1) -> None:\n    pass\n")
+    project.commit("Flow")
+    project.manifest(
+        "a: b # c",
+        version="1.10",
+        entrypoint="flow.py:load",
+        flow=None,
+        parameters={"day": "0123", "n": 2},
+        tags=["yes", "1.0"],
+        labels={"n": 1, "t": "1"},
+        pull=[{"prefect.deployments.steps.git_clone": {"repository": "https://e.com/r", "commit_sha": "0" * 39 + "1"}}],
+        work_pool={"name": "pool", "work_queue_name": "q", "job_variables": {"env": {"A": "010"}}},
+        schedules=[{"cron": "0 6 * * *", "timezone": "UTC"}],
+        concurrency_limit={"limit": 2, "collision_strategy": "ENQUEUE"},
+        paused=True,
+    )
+    project.ok("deploy")
+    before = project.ok("show", "load/prod", "--json").json
+    project.ok("export", "-o", "exported.yaml")
+    project.ok("deploy", "-f", "exported.yaml")
+    after = project.ok("show", "load/prod", "--json").json
+    assert after["number"] == 2
+    assert after["settings"] == before["settings"]
+    configuration = [{k: v for k, v in row["properties"].items() if k != "version_info"} for row in (before, after)]
+    assert configuration[0] == configuration[1]
+    assert after["version"] == "1.10"
+
+
+# Scripts and hooks
+
+
+def script(project: Project, *arguments: str) -> tuple[int, str, str]:
+    done = subprocess.run([SCRIPT, *arguments], cwd=project.path, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_live_from_the_script_and_from_the_command_line_agree(versions: Project) -> None:
+    versions.deploy("x", name="a b")
+    refs = versions.refs()
+    for name in ("etl/prod", "etl/a b", "prod", "etl/nope", "nope", "a//b", "etl/prod%"):
+        for option in ([], ["--oid"], ["--source"], ["--oid", "--source"], ["--wrong"]):
+            fast = script(versions, "live", name, *option)
+            slow = versions.run("live", name, *option)
+            assert (fast[0], fast[1]) == (slow.code, slow.out), (name, option)
+    assert script(versions, "live", "--oid", "etl/prod") == (0, refs["refs/deployments/etl/prod/live"] + "\n", "")
+    assert script(versions, "live", "etl/nope") == (1, "", "")
+
+
+def test_git_finds_the_command(versions: Project) -> None:
+    environment = {**os.environ, "PATH": f"{SCRIPT.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["git", "-C", str(versions.path), "deployments", "live", "prod"],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert (done.returncode, done.stdout) == (0, "3\n")
+
+
+def test_reading_and_moving_imports_neither_pygit2_nor_yaml(versions: Project) -> None:
+    program = (
+        "import sys\nfrom git_deployments.cli import run\n"
+        "for words in ('list', 'versions prod', 'log prod', 'status', 'rollback prod', 'promote prod'):\n"
+        "    assert run(words.split()) == 0\n"
+        "print(sorted(m for m in ('pygit2', 'yaml', 'jsonschema') if m in sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=versions.path, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_reader_that_stops_reading_is_no_error(versions: Project) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{SCRIPT} show prod | true; exit ${{PIPESTATUS[0]}}"], cwd=versions.path, capture_output=True
+    )
+    assert done.stderr == b""
+
+
+def test_names_with_spaces_in_hints_can_be_pasted(project: Project) -> None:
+    project.deploy("one", name="my prod")
+    out = project.deploy("two", name="my prod").out
+    assert "undo: git deployments rollback 'etl/my prod' v1" in out
+
+
+# Terminal
+
+
+def on_terminal(project: Project, *arguments: str, **environment: str) -> str:
+    """What a terminal shows of a command."""
+    primary, secondary = pty.openpty()
+    settings = {**os.environ, "TERM": "xterm", **environment}
+    process = subprocess.Popen(
+        [SCRIPT, *arguments], cwd=project.path, stdin=secondary, stdout=secondary, stderr=secondary, env=settings
+    )
+    os.close(secondary)
+    shown = b""
+    try:
+        while chunk := os.read(primary, 4096):
+            shown += chunk
+    except OSError:  # the terminal is gone once its last user is
+        pass
+    process.wait(20)
+    os.close(primary)
+    return shown.decode()
+
+
+def test_colour_and_pager_follow_git(versions: Project) -> None:
+    assert "\x1b[" in on_terminal(versions, "versions", "prod", GIT_PAGER="cat")
+    assert "\x1b[" not in on_terminal(versions, "versions", "prod", GIT_PAGER="cat", NO_COLOR="1")
+    assert on_terminal(versions, "versions", "prod", GIT_PAGER="sed s/^/paged:/").count("paged:") == 3
+    versions.git("config", "pager.deployments", "false")
+    assert "paged:" not in on_terminal(versions, "versions", "prod", GIT_PAGER="sed s/^/paged:/")
+    versions.git("config", "color.deployments", "false")
+    assert "\x1b[" not in on_terminal(versions, "versions", "prod", GIT_PAGER="cat")
+    versions.git("config", "color.deployments", "always")
+    assert "\x1b[" in script(versions, "versions", "prod")[1]
+
+
+# Hostile data
+
+
+def test_no_text_forges_a_trailer_or_reaches_a_terminal(project: Project) -> None:
+    project.commit(HOSTILE)
+    project.deploy("\x1b[31mred", "-m", HOSTILE)
+    project.deploy("x")
+    project.ok("rollback", "prod", "-m", HOSTILE)
+    for arguments in (
+        ["list"],
+        ["versions", "prod"],
+        ["show", "prod"],
+        ["log", "prod"],
+        ["diff", "prod", "1", "2"],
+        ["status"],
+    ):
+        out = project.ok(*arguments).out
+        assert "\x1b" not in out
+        assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in out
+    live = "refs/deployments/etl/prod/live"
+    assert project.trailer(live, "Forged") == ""
+    assert project.trailer("refs/deployments/etl/prod/log", "Live-Commit") == project.refs()[live]
+    assert project.ok("log", "prod", "--json").json[0]["action"] == "rollback"
+    assert project.ok("log", "prod", "--format", "%(reason)", "--limit", "1").out.count("\n") == 1
+    assert project.ok("fsck").out == ""
+
+
+def test_configuration_of_trailers_changes_nothing(versions: Project) -> None:
+    versions.git("config", "trailer.separators", "#")
+    versions.git("config", "trailer.number.key", "Zahl")
+    versions.git("config", "i18n.logOutputEncoding", "latin1")
+    versions.git("config", "log.showSignature", "true")
+    versions.git("config", "color.ui", "always")
+    assert versions.ok("list", "--json").json[0]["live"] == 3
+    versions.ok("rollback", "prod")
+    assert versions.ok("fsck").out == ""
+
+
+# Errors
+
+
+def test_unknown_commands_and_options_are_usage_errors(project: Project) -> None:
+    for arguments in (["rolback"], ["list", "--nope"], ["rollback"], ["versions", "x", "--limit", "0"]):
+        result = project.run(*arguments)
+        assert result.code == 129
+        assert result.err.startswith("error: ")
+        assert "usage: git deployments" in result.err
+    assert "did you mean 'rollback'?" in project.run("rolback").err
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_has_help(project: Project, command: str) -> None:
+    for option in ("-h", "--help"):
+        result = project.ok(command, option)
+        assert result.out.startswith(f"Usage: git deployments {command}")
+
+
+def test_outside_of_a_repository(tmp_path: Path) -> None:
+    lost = Project(tmp_path)
+    for arguments in ([], ["list"], ["deploy"], ["rollback", "x"], ["live", "x"], ["fsck"]):
+        result = lost.run(*arguments)
+        assert result.code == 128
+        assert result.err.startswith("fatal: not a git repository")
+        assert len(result.err.splitlines()) == 1
+
+
+def test_no_identity(versions: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"):
+        monkeypatch.delenv(variable)
+    assert "git config --global user.name" in versions.fatal("rollback", "prod")
+    versions.ok("rollback", "prod", GITHUB_ACTOR="octocat")
+    assert versions.ok("log", "prod", "--json").json[0]["by"] == "octocat <octocat@users.noreply.github.com>"
+
+
+def test_a_newer_format_is_refused_by_number(versions: Project) -> None:
+    message = versions.git("log", "-1", "--format=%B", "refs/deployments/etl/prod/log").replace(
+        "Format: 1", "Format: 2"
+    )
+    tree = versions.git("rev-parse", "refs/deployments/etl/prod/log^{tree}")
+    tip = versions.git("rev-parse", "refs/deployments/etl/prod/log")
+    newer = versions.git("commit-tree", tree, "-p", tip, "-m", message.strip())
+    versions.git("update-ref", "refs/deployments/etl/prod/log", newer)
+    assert "is of format 2" in versions.fatal("rollback", "prod")
+    assert "is of format 2" in versions.ok("list").err
+
+
+def test_a_reason_can_be_required(versions: Project) -> None:
+    versions.git("config", "deployments.requireReason", "true")
+    assert "-m TEXT" in versions.fatal("rollback", "prod")
+    versions.ok("rollback", "prod", "-m", "why")
+
+
+def test_bad_configuration_is_named(versions: Project) -> None:
+    versions.git("config", "deployments.keepRefs", "many")
+    assert "deployments.keepRefs is 'many'" in versions.fatal("rollback", "prod")
+    versions.git("config", "deployments.keepRefs", "5")
+    versions.git("config", "deployments.requireReason", "perhaps")
+    assert "neither true nor false" in versions.fatal("rollback", "prod")
+
+
+def test_dry_runs_show_the_moves_and_write_nothing(versions: Project) -> None:
+    before, objects = versions.refs(), versions.git("count-objects")
+    versions.manifest("d4")
+    assert "refs/deployments/etl/prod/versions/4  (none) -> v4 (new)" in versions.ok("deploy", "-n").out
+    assert "refs/deployments/etl/prod/live  v3 " in versions.ok("rollback", "prod", "-n").out
+    versions.ok("update", "prod", "description=x", "-n")
+    versions.ok("delete", "prod", "-n")
+    assert versions.ok("rollback", "prod", "-n", "--json").json[0]["to"] == 2
+    assert (versions.refs(), versions.git("count-objects")) == (before, objects)
+
+
+def test_quiet_says_nothing(versions: Project) -> None:
+    assert versions.ok("rollback", "prod", "-q") == (0, "", "")
+
+
+def test_large_texts_pass(project: Project) -> None:
+    project.deploy("x" * 500_000, "-m", "y" * 500_000)
+    assert len(project.ok("show", "prod", "--key", "description").out) == 500_001
+    project.manifest("x" * (1 << 20))
+    assert "deployments.maxSnapshotSize" in project.fatal("deploy")
+    assert json.loads(project.git("show", "refs/deployments/etl/prod/live:deployment.json"))["description"][:1] == "x"
