@@ -29,7 +29,7 @@ from git_deployments.history import (
     versions,
 )
 from git_deployments.model import Event, Json, Version
-from git_deployments.names import shown
+from git_deployments.names import BadName, check, shown
 from git_deployments.render import Row
 from git_deployments.repository import Repository
 from git_deployments.resolve import resolve
@@ -205,8 +205,6 @@ def live_command(app: App, name: str, oid: bool, source: bool) -> int:
 
 def _live(repository: Repository, name: str) -> Version | None:
     """The live version by the ref alone, as the fast door has it; the name may be a deployment's half."""
-    from git_deployments.names import BadName, check
-
     try:
         check(name)
     except BadName:
