@@ -84,7 +84,7 @@ class Record(NamedTuple):
     changes: tuple[RefChange, ...]
 
 
-class _Position(NamedTuple):
+class Position(NamedTuple):
     """Where a deployment stands between two events of one write."""
 
     name: str
@@ -102,28 +102,39 @@ def build(repository: Repository, objects: Objects, who: Who, state: State, step
     Raises `LogMissing`, `Contested`, `TooLarge`, `Breach`.
     """
     check_writable(state)
-    position = _start(state)
+    position = position_after(state.name, state.event)
     adopted = []
     for version, live in adoptions(state):
-        event, position = _append(objects, who, position, Step("adopt", live=live, held=position.held), version)
+        event, position = append(objects, who, position, Step("adopt", live=live, held=position.held), version)
         adopted.append(event)
     before = position.live
     if step.action == "adopt":
         changes = _changes(repository, state, position, None, step)
         return Record(
-            state.name, step.action, _start(state).live, before, None, adopted[-1], tuple(adopted), tuple(changes)
+            state.name,
+            step.action,
+            position_after(state.name, state.event).live,
+            before,
+            None,
+            adopted[-1],
+            tuple(adopted),
+            tuple(changes),
         )
-    made = _make(repository, objects, who, state, position, step.draft) if step.draft else None
+    made = make(repository, objects, who, position, step.draft) if step.draft else None
     if made and step.goes_live:
         step = step._replace(live=pointer(made))
     if step.settings is not None or position.tree is None:
-        document = step.settings or SETTINGS
-        blob = objects.write("blob", settings_document(document))
-        tree = objects.write("tree", tree_bytes([TreeEntry("100644", SETTINGS_FILE, blob)]))
-        position = position._replace(tree=tree, paused=bool(document["paused"]))
-    event, position = _append(objects, who, position, step, made)
+        position = with_settings(objects, position, step.settings or SETTINGS)
+    event, position = append(objects, who, position, step, made)
     changes = _changes(repository, state, position, made, step)
     return Record(state.name, step.action, before, position.live, made, event, tuple(adopted), tuple(changes))
+
+
+def with_settings(objects: Objects, position: Position, document: Mapping[str, Json]) -> Position:
+    """The position with these settings, which the next event records."""
+    blob = objects.write("blob", settings_document(document))
+    tree = objects.write("tree", tree_bytes([TreeEntry("100644", SETTINGS_FILE, blob)]))
+    return position._replace(tree=tree, paused=bool(document["paused"]))
 
 
 def check_writable(state: State) -> None:
@@ -146,7 +157,7 @@ def check_writable(state: State) -> None:
 def adoptions(state: State) -> Iterator[tuple[Version | None, Pointer | None]]:
     """What must be recorded before anything else: (version to adopt, live after it)."""
     live = state.event and state.event.live_commit
-    current = _start(state).live
+    current = position_after(state.name, state.event).live
     for version in state.leftovers:
         if version.commit == state.refs.live:
             current = pointer(version)
@@ -156,22 +167,22 @@ def adoptions(state: State) -> Iterator[tuple[Version | None, Pointer | None]]:
         yield None, state.live
 
 
-def _start(state: State) -> _Position:
-    event = state.event
+def position_after(name: str, event: Event | None) -> Position:
+    """Where a deployment stands after an event; None: before its first."""
     if event is None:
-        return _Position(state.name, None, None, None, None, False, False)
+        return Position(name, None, None, None, None, False, False)
     live = latest = None
     if event.after is not None and event.live_commit:
         live = Pointer(event.after, event.live_commit, event.label, event.source)
     if event.latest is not None and event.latest_commit:
         latest = Pointer(event.latest, event.latest_commit, None, None)
-    return _Position(state.name, event.commit, live, latest, event.tree, event.paused, event.held)
+    return Position(name, event.commit, live, latest, event.tree, event.paused, event.held)
 
 
-def _append(
-    objects: Objects, who: Who, position: _Position, step: Step, version: Version | None
-) -> tuple[Event, _Position]:
-    """Write one event onto the log."""
+def append(
+    objects: Objects, who: Who, position: Position, step: Step, version: Version | None
+) -> tuple[Event, Position]:
+    """Write one event onto the log; `version` is what it made or adopts. (event, where things stand then)"""
     latest = pointer(version) if version else position.latest
     after = step.live
     tree = position.tree or ""
@@ -220,37 +231,31 @@ def sentence(event: Event) -> str:
     }[event.action]
 
 
-def _make(
-    repository: Repository, objects: Objects, who: Who, state: State, position: _Position, draft: Draft
-) -> Version:
-    """Write the commit of a new version."""
+def make(repository: Repository, objects: Objects, who: Who, position: Position, draft: Draft) -> Version:
+    """Write a new version after the latest one. Raises `TooLarge`."""
     content = snapshot(draft.properties)
     largest = repository.number("maxSnapshotSize", MAX_SNAPSHOT)
     if len(content) > largest:
         raise TooLarge(
-            f"the snapshot of '{shown(state.name)}' has {len(content)} bytes, more than deployments.maxSnapshotSize "
+            f"the snapshot of '{shown(position.name)}' has {len(content)} bytes, more than deployments.maxSnapshotSize "
             f"({largest}); make it smaller, or raise the limit here and at the remotes"
         )
     entries = [TreeEntry("100644", SNAPSHOT, objects.write("blob", content))]
     code = draft.source.commit
-    tip = position.latest
     if code and len(code) == len(entries[0].oid):
         entries.append(TreeEntry("160000", GITLINK, code))
     tree = objects.write("tree", tree_bytes(entries))
-    version = Version(
-        name=state.name,
-        number=tip.number + 1 if tip else 1,
-        label=draft.label,
-        commit="",
-        parent=tip.commit if tip else None,
-        tree=tree,
-        source=draft.source,
-        author=who.author,
-        message=draft.message,
-        run=who.run,
-    )
+    fresh = Version(position.name, 0, draft.label, "", None, tree, draft.source, who.author, draft.message, who.run)
+    return number(objects, who, position, fresh)
+
+
+def number(objects: Objects, who: Who, position: Position, version: Version, was: str | None = None) -> Version:
+    """Write a version's commit with the next number; its tree is there. `was`: see `codec.version_message`."""
+    tip = position.latest
+    version = version._replace(number=tip.number + 1 if tip else 1, parent=tip.commit if tip else None)
     parents = (version.parent,) if version.parent else ()
-    data = commit_bytes(tree, parents, who.author, who.committer, version_message(version))
+    message = version_message(version, was)
+    data = commit_bytes(version.tree, parents, who.author, who.committer, message)
     return parse_version(Object(objects.write("commit", data), "commit", data))
 
 
@@ -258,7 +263,7 @@ def _make(
 
 
 def _changes(
-    repository: Repository, state: State, after: _Position, made: Version | None, step: Step
+    repository: Repository, state: State, after: Position, made: Version | None, step: Step
 ) -> Iterator[RefChange]:
     name, refs = state.name, state.refs
     if step.action == "delete" or (state.deleted and made is None):
@@ -272,7 +277,7 @@ def _changes(
     yield RefChange(log_ref(name), after.log, refs.log)
 
 
-def _index_changes(repository: Repository, state: State, after: _Position, made: Version | None) -> Iterator[RefChange]:
+def _index_changes(repository: Repository, state: State, after: Position, made: Version | None) -> Iterator[RefChange]:
     """Bring `versions/<n>` to what it should hold: the newest ones and the live one."""
     name, have = state.name, state.refs.versions
     latest = after.latest.number if after.latest else 0
