@@ -26,7 +26,7 @@ from git_deployments.codec import (
 )
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import Object, RefChange, text
-from git_deployments.history import Pointer, State, pointer, states, walk
+from git_deployments.history import Pointer, State, number_to_oid, pointer, states, walk
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Json, Version
 from git_deployments.names import fold, shown
 from git_deployments.refs import LIVE, ROOT, live_ref, parse_ref, source_ref, version_ref
@@ -501,3 +501,70 @@ def _restore_live(repository: Repository, name: str) -> list[str]:
         return []
     repository.git.move_refs([RefChange(live_ref(name), recorded, None)])
     return [f"restored {shown(live_ref(name))} from the log"]
+
+
+# What comes from elsewhere
+
+
+def incoming_problems(repository: Repository, name: str, tip: str, known: Event | None) -> list[str]:
+    """What breaks the rules in the events from `tip` back to `known`, and in the versions that they made.
+
+    `known` (None: nothing) is checked already; where the events do not lead back to it, that is no
+    problem of theirs. Raises what reading them raises.
+    """
+    events = list(_unknown_events(repository, tip, known))
+    objects = [object_ for object_, _ in events]
+    versions = [event.latest_commit for _, event in events if event.number and event.latest_commit]
+    commits = [repository.reading.object(oid) for oid in versions]
+    documents = _read_documents(repository, [*objects, *commits])
+    chain = {version.number: pointer(version) for version in map(parse_version, commits)}
+    _add_moved_to(repository, chain, [event for _, event in events])
+    problems = []
+    for place, (object_, event) in enumerate(events):
+        older = events[place + 1][1] if place + 1 < len(events) else _event_before(repository, event)
+        parents = parse_commit(object_).parents
+        found = [*event_problems(event, older, parents, chain), *_event_alone(object_, event, documents)]
+        if event.name != name:
+            found.append(f"it is of '{shown(event.name)}'")
+        problems += [f"event {object_.oid} ({event.action}): {problem}" for problem in found]
+    for commit in commits:
+        problems += _incoming_version_problems(commit, name, chain, documents)
+    return problems
+
+
+def _unknown_events(repository: Repository, tip: str, known: Event | None) -> Iterator[tuple[Object, Event]]:
+    for object_ in walk(repository, tip):
+        if known and object_.oid == known.commit:
+            return
+        event = parse_event(object_)
+        yield object_, event
+        if event.previous is None:
+            return
+
+
+def _event_before(repository: Repository, event: Event) -> Event | None:
+    return parse_event(repository.reading.object(event.previous)) if event.previous else None
+
+
+def _add_moved_to(repository: Repository, chain: Chain, events: list[Event]) -> None:
+    """The older versions that the events make live, from the chain itself."""
+    if not events:
+        return
+    newest = events[0]
+    for number in {event.after for event in events if event.after and event.after not in chain}:
+        oid = number_to_oid(repository, newest.latest, newest.latest_commit, number)
+        if oid:
+            chain[number] = pointer(parse_version(repository.reading.object(oid)))
+
+
+def _incoming_version_problems(
+    commit: Object, name: str, chain: Chain, documents: Mapping[str, Object]
+) -> Iterator[str]:
+    version = parse_version(commit)
+    before = chain.get(version.number - 1)
+    for problem in version_problems(commit, version, documents):
+        yield f"v{version.number}: {problem}"
+    if version.name != name:
+        yield f"v{version.number} is of '{shown(version.name)}'"
+    if before and version.parent != before.commit:
+        yield f"v{version.number} does not follow v{version.number - 1}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from git_deployments.errors import DeploymentsError
@@ -270,10 +270,10 @@ class Process:
         self.stdin, self.stdout, self._stderr = descriptors
         self._status: int | None = None
 
-    def finish(self, stdin: bytes = b"") -> tuple[int, bytes, str]:
-        """Feed `stdin`, read everything, wait. Raises `NotARepository`."""
+    def finish(self, stdin: bytes = b"", echo: Callable[[bytes], None] | None = None) -> tuple[int, bytes, str]:
+        """Feed `stdin`, read everything, wait. `echo` gets standard error as it comes. Raises `NotARepository`."""
         try:
-            out, err = self._pump(memoryview(stdin))
+            out, err = self._pump(memoryview(stdin), echo)
         except BaseException:
             self.stop()
             raise
@@ -283,9 +283,9 @@ class Process:
             raise _not_a_repository(stderr)
         return code, out, stderr
 
-    def result(self, stdin: bytes = b"") -> bytes:
+    def result(self, stdin: bytes = b"", echo: Callable[[bytes], None] | None = None) -> bytes:
         """Standard output. Raises `GitFailed` where the process ends with an error."""
-        code, out, stderr = self.finish(stdin)
+        code, out, stderr = self.finish(stdin, echo)
         if code:
             raise GitFailed(self.arguments, code, stderr)
         return out
@@ -317,7 +317,7 @@ class Process:
             self._status = os.waitstatus_to_exitcode(status)
         return self._status
 
-    def _pump(self, stdin: memoryview) -> tuple[bytes, bytes]:
+    def _pump(self, stdin: memoryview, echo: Callable[[bytes], None] | None) -> tuple[bytes, bytes]:
         if not stdin:
             self.close_stdin()
         else:
@@ -329,10 +329,12 @@ class Process:
             readable, writable, _ = select.select(list(reading), [self.stdin] if self.stdin >= 0 else [], [])
             for descriptor in readable:
                 chunk = os.read(descriptor, _CHUNK)
-                if chunk:
-                    reading[descriptor].append(chunk)
-                else:
+                if not chunk:
                     del reading[descriptor]
+                    continue
+                reading[descriptor].append(chunk)
+                if echo and descriptor == self._stderr:
+                    echo(chunk)
             if writable:
                 stdin = self._feed(stdin)
         self._close_outputs()

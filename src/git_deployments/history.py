@@ -279,19 +279,24 @@ def _build_all(repository: Repository, found: Mapping[str, Refs]) -> dict[str, S
     return {name: _build(repository, name, refs, tips.get(refs.log or "")) for name, refs in found.items()}
 
 
-def _build(repository: Repository, name: str, refs: Refs, tip: Object | None) -> State:
+def _build(repository: Repository, name: str, refs: Refs, tip: Object | None, local: bool = True) -> State:
     event: Event | None = None
     try:
         if refs.log:
             event = parse_event(tip or repository.reading.object(refs.log))
             if event.name != name:
                 raise Breach(f"the log of '{shown(name)}' is that of '{shown(event.name)}'; {_MORE}")
-        return _position(repository, State(name, refs, event, None, None))
+        return _position(repository, State(name, refs, event, None, None), local)
     except DeploymentsError as breach:
         return State(name, refs, event, None, None, breach=breach)
 
 
-def _position(repository: Repository, state: State) -> State:
+def state_of(repository: Repository, name: str, refs: Refs) -> State:
+    """The state that refs seen elsewhere amount to."""
+    return _build(repository, name, refs, None, local=False)
+
+
+def _position(repository: Repository, state: State, local: bool) -> State:
     name, refs, event = state.name, state.refs, state.event
     recorded = _recorded(event)
     latest = _recorded_latest(event)
@@ -306,7 +311,7 @@ def _position(repository: Repository, state: State) -> State:
     if live and event and not any(one.commit == live.commit for one in leftovers):
         _belongs(repository, event, live)
     moved = event is not None and refs.live != event.live_commit
-    follows = _followed(repository, state) if moved and refs.live and not leftovers else None
+    follows = _followed(repository, state) if local and moved and refs.live and not leftovers else None
     return state._replace(
         live=pointer(live) if live else None,
         latest=latest,
@@ -392,9 +397,16 @@ def _belongs(repository: Repository, event: Event, live: Version) -> None:
 
 
 def _followed(repository: Repository, state: State) -> str | None:
-    found = repository.git.refs(f"{REMOTE_ROOT}*/{encode(state.name)}/{LIVE}")
-    remotes = [ref[len(REMOTE_ROOT) :].partition("/")[0] for ref, oid in found if oid == state.refs.live]
-    return remotes[0] if remotes else None
+    """The remote whose `live` this is while its log has events that are not here (design, "Refs")."""
+    name, here = encode(state.name), state.refs
+    for ref, oid in repository.git.refs(f"{REMOTE_ROOT}*/{name}/{LIVE}"):
+        if oid != here.live:
+            continue
+        log = repository.git.line("rev-parse", "-q", "--verify", ref.removesuffix(LIVE) + LOG)
+        known = log is None or repository.git.ask("merge-base", "--is-ancestor", log, here.log or log)[0] == 0
+        if not known:
+            return ref[len(REMOTE_ROOT) :].partition("/")[0]
+    return None
 
 
 def _doubtful(state: State) -> bool:
@@ -485,7 +497,12 @@ def settings(repository: Repository, event: Event | None) -> dict[str, Json]:
     """The settings as they stand after an event: every key of `model.SETTINGS`."""
     if event is None:
         return dict(SETTINGS)
-    return _document(repository, event.tree, SETTINGS_FILE, SETTINGS, event.commit)
+    return settings_in(repository, event.tree, event.commit)
+
+
+def settings_in(repository: Repository, tree: str, commit: str) -> dict[str, Json]:
+    """The settings of an event's tree. `commit`: the event, for messages."""
+    return _document(repository, tree, SETTINGS_FILE, SETTINGS, commit)
 
 
 def _document(repository: Repository, tree: str, file: str, keys: Mapping[str, Json], commit: str) -> dict[str, Json]:

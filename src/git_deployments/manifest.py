@@ -14,13 +14,11 @@ from typing import NamedTuple
 from git_deployments import leaks, names, templates, yamltext
 from git_deployments.errors import DeploymentsError
 from git_deployments.model import PROPERTIES, SETTINGS, Entry, Json, Place
-from git_deployments.names import shown
-from git_deployments.templates import BadTemplate, Scope, brief
+from git_deployments.names import brief, label_fault, shown
+from git_deployments.templates import BadTemplate, Scope
 from git_deployments.yamltext import BadYaml, Map, Node, Scalar, Seq
 
 VERSION_TYPES = ("vcs:github", "vcs:gitlab", "vcs:bitbucket", "vcs:azuredevops", "vcs:git", "prefect:simple")
-LONGEST_VERSION = 200
-"""Bytes that the human name of a version may have."""
 LARGEST = 16 * 2**20
 """Characters that the templated texts of one deployment may have together."""
 
@@ -223,19 +221,6 @@ def retype(entry: Entry, draft: Draft, context: Context, schema: Mapping[str, Js
     if "schedules" in settings:
         settings["schedules"] = work.schedules()
     return entry._replace(properties={**entry.properties, "parameters": work.read("parameters")}, settings=settings)
-
-
-def version_fault(text: str) -> str | None:
-    """Why a text cannot be the human name of a version (design, "Commands"), as a clause; None if it can."""
-    if not text.strip():
-        return "it is empty"
-    if not text.isprintable() or text != text.strip():
-        return "it must be one line, without control characters and without blanks around it"
-    if len(text.encode()) > LONGEST_VERSION:
-        return f"it is longer than {LONGEST_VERSION} bytes"
-    if text in ("live", "latest", "previous"):
-        return f"'{text}' means something else where a version is named"
-    return None
 
 
 def is_full_id(text: str) -> bool:
@@ -441,7 +426,7 @@ class _Expanding:
         if found is None:
             return None
         text, spot = found
-        fault = version_fault(text)
+        fault = label_fault(text)
         if fault is not None:
             raise spot.error(f"{fault}; write another one")
         return text

@@ -12,7 +12,7 @@ from __future__ import annotations
 from git_deployments.errors import DeploymentsError
 
 LONGEST = 200
-"""Bytes that an encoded full name may have (design, "Names")."""
+"""Bytes that an encoded full name may have (design, "Names"), and a version's human name."""
 
 RESERVED = frozenset(("live", "log", "versions", "sources", "head"))
 """Halves that would collide with a ref of ours, or with HEAD; compared without case."""
@@ -147,3 +147,21 @@ def fold(name: str) -> str:
     import unicodedata
 
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKD", name).casefold())
+
+
+def brief(text: str) -> str:
+    """`text` fit for a message: escaped, and its first 80 characters at most."""
+    return shown(text if len(text) <= 80 else f"{text[:80]}…")
+
+
+def label_fault(text: str) -> str | None:
+    """Why a text cannot be the human name of a version (design, "Commands"), as a clause; None if it can."""
+    if not text.strip():
+        return "it is empty"
+    if not text.isprintable() or text != text.strip():
+        return "it must be one line, without control characters and without blanks around it"
+    if len(text.encode()) > LONGEST:
+        return f"it is longer than {LONGEST} bytes"
+    if text in ("live", "latest", "previous"):
+        return f"'{text}' means something else where a version is named"
+    return None

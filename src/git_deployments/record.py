@@ -231,8 +231,10 @@ def sentence(event: Event) -> str:
     }[event.action]
 
 
-def make(repository: Repository, objects: Objects, who: Who, position: Position, draft: Draft) -> Version:
-    """Write a new version after the latest one. Raises `TooLarge`."""
+def make(
+    repository: Repository, objects: Objects, who: Who, position: Position, draft: Draft, was: str | None = None
+) -> Version:
+    """Write a new version after the latest one. `was`: see `codec.version_message`. Raises `TooLarge`."""
     content = snapshot(draft.properties)
     largest = repository.number("maxSnapshotSize", MAX_SNAPSHOT)
     if len(content) > largest:
@@ -246,7 +248,7 @@ def make(repository: Repository, objects: Objects, who: Who, position: Position,
         entries.append(TreeEntry("160000", GITLINK, code))
     tree = objects.write("tree", tree_bytes(entries))
     fresh = Version(position.name, 0, draft.label, "", None, tree, draft.source, who.author, draft.message, who.run)
-    return number(objects, who, position, fresh)
+    return number(objects, who, position, fresh, was)
 
 
 def number(objects: Objects, who: Who, position: Position, version: Version, was: str | None = None) -> Version:

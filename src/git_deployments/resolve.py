@@ -23,7 +23,7 @@ from git_deployments.history import (
     versions,
 )
 from git_deployments.model import Version
-from git_deployments.names import shown
+from git_deployments.names import brief, label_fault, shown
 from git_deployments.repository import Repository
 
 WORDS = ("live", "latest", "previous")
@@ -44,17 +44,9 @@ class Nothing(UnknownVersion):
 
 def check_label(label: str) -> None:
     """Raise `BadVersionName` unless `label` can be the human name of a version."""
-    problem = None
-    if not label or label != label.strip():
-        problem = "it is empty or has white space around it"
-    elif label in WORDS:
-        problem = "live, latest and previous mean something else where a version is named"
-    elif not label.isprintable():
-        problem = "it holds a character that cannot be shown on one line"
-    elif len(label.encode("utf-8", "replace")) > 200:
-        problem = "it is longer than 200 bytes"
-    if problem:
-        raise BadVersionName(f"bad version name '{shown(label[:60])}': {problem}; choose another --version")
+    fault = label_fault(label)
+    if fault:
+        raise BadVersionName(f"bad version name '{brief(label)}': {fault}; choose another --version")
 
 
 def resolve(repository: Repository, state: State, words: str) -> Version:

@@ -159,10 +159,8 @@ def _checked(changed: dict[str, Json], before: Mapping[str, Json], context: Cont
     entry: dict[str, Json] = {"name": "update", **{key: value for key, value in changed.items() if value is not None}}
     if "concurrency_options" in entry and "concurrency_limit" not in entry:
         entry["concurrency_limit"] = before["concurrency_limit"]
-    document = json.dumps({"deployments": [entry]}).encode()
-    place = Place("update", "")
     try:
-        (draft,) = manifest.read(document, place, context.env)
+        draft = manifest.draft_of(entry, Place("update", ""), context.env)
         expanded = manifest.expand(draft, context._replace(runtime=context.runtime | _stored_variables(before)))
     except BadManifest as error:
         raise BadUpdate(str(error).partition("deployment 'update', ")[2] or str(error)) from None

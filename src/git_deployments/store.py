@@ -133,7 +133,7 @@ def write(repository: Repository, who: Who, wanted: Iterable[str], decide: Decid
         except LostRace as lost:
             last = lost
         else:
-            return [_outcome(one, records.get(one.state.name)) for one in planned]
+            return [outcome(one, records.get(one.state.name)) for one in planned]
     raise LostRace(f"other writers were quicker {TRIES} times, nothing was written; try again ({last})")
 
 
@@ -148,7 +148,8 @@ def prepare(repository: Repository, who: Who, planned: Iterable[Planned]) -> dic
     return records
 
 
-def _outcome(planned: Planned, record: Record | None) -> Outcome:
+def outcome(planned: Planned, record: Record | None) -> Outcome:
+    """What became of a decision once the refs of its record, if any, have moved."""
     state, decision = planned
     return Outcome(state.name, decision, record, record.after if record else state.live)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from git_deployments.errors import DeploymentsError
-from git_deployments.names import shown
+from git_deployments.names import brief
 
 LARGEST = 4 * 2**20
 """Characters that one expanded text may have."""
@@ -124,8 +124,3 @@ def _value(name: str, scope: Scope) -> str:
     except UnicodeEncodeError:
         raise BadTemplate(f"the value of the variable {brief(name)} is not valid UTF-8; set it to text") from None
     return value
-
-
-def brief(text: str) -> str:
-    """`text` fit for a message: escaped, and its first 80 characters at most."""
-    return shown(text if len(text) <= 80 else f"{text[:80]}…")

@@ -25,7 +25,7 @@ from git_deployments.history import (
 )
 from git_deployments.model import Json
 from git_deployments.names import shown
-from git_deployments.refs import live_ref, log_ref, version_ref
+from git_deployments.refs import ROOT, live_ref, log_ref, version_ref
 from git_deployments.repository import Repository
 from git_deployments.store import (
     Decide,
@@ -47,12 +47,17 @@ class ReasonMissing(DeploymentsError):
     """`deployments.requireReason` wants to know why."""
 
 
-class Spoken(NamedTuple):
-    """How a write tells what it did."""
+class Manner(NamedTuple):
+    """How a write is carried out and told."""
 
     json: bool
     quiet: bool
     dry_run: bool
+    push: str | None
+    """The remote to publish to."""
+    remote: str | None
+    """The remote that was named."""
+    offline: bool
 
 
 def writes(command: F) -> F:
@@ -64,6 +69,17 @@ def writes(command: F) -> F:
     ):
         command = option(command)
     return as_json(command)
+
+
+def publishes(command: F) -> F:
+    """`--push`, `--remote` and `--offline`."""
+    for option in (
+        click.option("--offline", is_flag=True, help="Ask no remote, even if nothing is known here yet."),
+        click.option("--remote", metavar="REMOTE", help="The remote to publish to, and to ask first."),
+        click.option("--push/--no-push", default=None, help="Publish it, or do not write it (deployments.push)."),
+    ):
+        command = option(command)
+    return command
 
 
 def expects(command: F) -> F:
@@ -90,6 +106,7 @@ def expects(command: F) -> F:
 )
 @click.option("--allow-secret", multiple=True, metavar="KEY", help="Store what looks like a secret at this key.")
 @expects
+@publishes
 @writes
 @click.pass_obj
 def deploy_command(app: App, /, **options: Any) -> int:
@@ -105,7 +122,7 @@ def deploy_command(app: App, /, **options: Any) -> int:
         raise click.UsageError("--all and NAME exclude each other")
     if options["paths"] and not options["if_changed"]:
         raise click.UsageError("--paths goes with --if-changed")
-    spoken = _spoken(options)
+    manner = _manner(app, options)
     request = deploy.Request(
         files=options["files"],
         names=options["names"],
@@ -124,8 +141,12 @@ def deploy_command(app: App, /, **options: Any) -> int:
     wishes, warnings = deploy.prepare(app.repository, request, app.environment, sys.stdin.buffer.read)
     for line in warnings:
         warn(line)
-    check_collisions(app.repository, wishes)
-    return _carry_out(app, list(wishes), deploying(app.repository, wishes, options["reason"]), spoken, VERSIONS)
+
+    def wanted() -> list[str]:
+        check_collisions(app.repository, wishes)
+        return list(wishes)
+
+    return _carry_out(app, wanted, deploying(app.repository, wishes, options["reason"]), manner, VERSIONS)
 
 
 @click.command("update")
@@ -138,6 +159,7 @@ def deploy_command(app: App, /, **options: Any) -> int:
 @click.option("--no-live", is_flag=True, help="Make the version, but leave live where it is.")
 @click.option("--allow-secret", multiple=True, metavar="KEY", help="Store what looks like a secret at this key.")
 @expects
+@publishes
 @writes
 @click.pass_obj
 def update_command(app: App, /, **options: Any) -> int:
@@ -160,7 +182,6 @@ def update_command(app: App, /, **options: Any) -> int:
     repository = app.repository
     _require_reason(repository, options["reason"])
     repository.foresee_write()
-    state = find(repository, options["name"])
     context = Context(app.environment, frozenset(), frozenset(options["allow_secret"]))
     revision = Revision(
         lambda properties, current: revise.apply(assignments, properties, current, context),
@@ -168,7 +189,8 @@ def update_command(app: App, /, **options: Any) -> int:
         not options["no_live"],
         options["expect"],
     )
-    return _carry_out(app, [state.name], updating(repository, revision, options["reason"]), _spoken(options), VERSIONS)
+    decide = updating(repository, revision, options["reason"])
+    return _carry_out(app, _one(app, options["name"]), decide, _manner(app, options), VERSIONS)
 
 
 @click.command("rollback")
@@ -176,6 +198,7 @@ def update_command(app: App, /, **options: Any) -> int:
 @click.argument("version", required=False)
 @click.option("--hold", is_flag=True, help="Later deploys and updates do not go live until promote.")
 @expects
+@publishes
 @writes
 @click.pass_obj
 def rollback_command(app: App, /, **options: Any) -> int:
@@ -191,6 +214,7 @@ def rollback_command(app: App, /, **options: Any) -> int:
 @click.argument("name")
 @click.argument("version", required=False)
 @expects
+@publishes
 @writes
 @click.pass_obj
 def promote_command(app: App, /, **options: Any) -> int:
@@ -202,34 +226,47 @@ def promote_command(app: App, /, **options: Any) -> int:
 def _move(app: App, options: dict[str, Any], decide: Decide) -> int:
     _require_reason(app.repository, options["reason"])
     app.repository.foresee_write()
-    state = find(app.repository, options["name"])
-    return _carry_out(app, [state.name], decide, _spoken(options), MOVES)
+    return _carry_out(app, _one(app, options["name"]), decide, _manner(app, options), MOVES)
+
+
+def _one(app: App, words: str) -> Callable[[], list[str]]:
+    """The one deployment that is meant, looked up when the history is as new as it gets."""
+    return lambda: [find(app.repository, words).name]
 
 
 @click.command("delete")
 @click.argument("name")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--purge", "purged", is_flag=True, help="Remove the log too: nothing is left.")
+@publishes
 @writes
 @click.pass_obj
 def delete_command(app: App, /, **options: Any) -> int:
     """Remove a deployment; its log stays and tells so, and deploying it again continues the numbers."""
-    repository, spoken = app.repository, _spoken(options)
+    repository, manner = app.repository, _manner(app, options)
     _require_reason(repository, options["reason"])
     state = _to_delete(repository, options["name"], options["purged"])
-    if not options["yes"] and not spoken.dry_run:
+    if not options["yes"] and not manner.dry_run:
         what = "its whole history, for ever" if options["purged"] else "all its versions; its log stays"
         click.confirm(f"Delete '{shown(state.name)}' ({what})?", abort=True, err=True)
     if not options["purged"]:
-        return _carry_out(app, [state.name], deleting(options["reason"]), spoken, MOVES)
-    if spoken.dry_run:
+        return _carry_out(app, lambda: [state.name], deleting(options["reason"]), manner, MOVES)
+    return _purge(repository, state, manner)
+
+
+def _purge(repository: Repository, state: State, manner: Manner) -> int:
+    if manner.dry_run:
         for ref, oid in _all_refs(state):
             say(f"{shown(ref)}  {oid[:8]} -> (gone)")
         return DONE
+    if manner.push:
+        from git_deployments import sync
+
+        sync.purge(repository, manner.push, state.name)
     purge(repository, state.name)
-    if spoken.json:
+    if manner.json:
         say(render.json_text(render.move_row(state.name, "purge", state.live, None)))
-    elif not spoken.quiet:
+    elif not manner.quiet:
         say(f"{shown(state.name)}: nothing of it is left")
     return DONE
 
@@ -263,8 +300,18 @@ class Telling(NamedTuple):
     json: Callable[[Repository, list[Outcome]], Json]
 
 
-def _spoken(options: dict[str, Any]) -> Spoken:
-    return Spoken(options["json"], options["quiet"], options["dry_run"])
+def _manner(app: App, options: dict[str, Any]) -> Manner:
+    wanted, remote = options["push"], options["remote"]
+    if wanted and options["offline"]:
+        raise click.UsageError("--push and --offline exclude each other")
+    if wanted is None and not options["offline"]:
+        wanted = app.repository.flag("push")
+    push = None
+    if wanted:
+        from git_deployments.syncing import chosen_remote
+
+        push = chosen_remote(app.repository, remote)
+    return Manner(options["json"], options["quiet"], options["dry_run"], push, remote, options["offline"])
 
 
 def _require_reason(repository: Repository, reason: str) -> None:
@@ -272,31 +319,87 @@ def _require_reason(repository: Repository, reason: str) -> None:
         raise ReasonMissing("deployments.requireReason is set: say why with -m TEXT")
 
 
-def _carry_out(app: App, wanted: list[str], decide: Decide, spoken: Spoken, telling: Telling) -> int:
+def _carry_out(app: App, wanted: Callable[[], list[str]], decide: Decide, manner: Manner, telling: Telling) -> int:
     repository = app.repository
-    if spoken.dry_run:
-        return _show_plan(plan(repository, wanted, decide), spoken)
-    outcomes = write(repository, repository.who(), wanted, decide)
+    _first_contact(repository, manner)
+    if manner.dry_run:
+        return _show_plan(plan(repository, wanted(), decide), manner)
+    if manner.push:
+        outcomes = _written_and_published(repository, manner, wanted, decide)
+    else:
+        outcomes = write(repository, repository.who(), wanted(), decide)
     for outcome in outcomes:
         for event in outcome.record.adopted if outcome.record else ():
             note(f"recorded first: {shown(outcome.name)}: {event.action} {_from_to(event.before, event.after)}")
         for line in outcome.decision.notes:
             note(line)
-    if spoken.json:
+    if manner.json:
         say(render.json_text(telling.json(repository, outcomes)))
-    elif not spoken.quiet:
+    elif not manner.quiet:
         for outcome in outcomes:
             telling.text(repository, outcome)
+    _tell_unpublished(repository, outcomes, manner)
     return NOT_LIVE if any(outcome.decision.not_taken for outcome in outcomes) else DONE
+
+
+def _first_contact(repository: Repository, manner: Manner) -> None:
+    """A clone that has no deployments yet asks its remote first, so that numbers go on (design, "Commands")."""
+    if manner.push or manner.offline or not repository.remotes or repository.git.refs("--count=1", ROOT.rstrip("/")):
+        return
+    from git_deployments import sync
+    from git_deployments.checkout import default_remote
+    from git_deployments.syncing import progress
+
+    remote = manner.remote or default_remote(repository)
+    if remote is None:
+        return
+    try:
+        sync.pull(repository, remote, None, progress())
+    except DeploymentsError as error:
+        warn(f"{shown(remote)} could not be asked, so the numbers are provisional: {error}")
+
+
+def _written_and_published(
+    repository: Repository, manner: Manner, wanted: Callable[[], list[str]], decide: Decide
+) -> list[Outcome]:
+    from git_deployments import sync
+    from git_deployments.syncing import progress, tell_disputes, tell_pulled, tell_pushed
+
+    assert manner.push is not None
+    try:
+        written = sync.write(repository, manner.push, wanted, decide, progress())
+    except sync.ContestedBefore as contested:
+        tell_disputes(contested.pulled)
+        raise
+    told = not (manner.quiet or manner.json)
+    if told and written.pulled.integrations:
+        tell_pulled(written.pulled)
+    for line in written.pushed.warnings:
+        warn(line)
+    if told and written.pushed.published:
+        tell_pushed(written.pushed)
+    return written.outcomes
+
+
+def _tell_unpublished(repository: Repository, outcomes: list[Outcome], manner: Manner) -> None:
+    changed = [_quoted(outcome.name) for outcome in outcomes if outcome.record]
+    if manner.push or manner.quiet or not changed or not repository.remotes:
+        return
+    from git_deployments.checkout import default_remote
+
+    remote = manner.remote or default_remote(repository)
+    if remote:
+        names = changed if len(changed) <= 5 else []
+        note(f"not published: {' '.join(['git deployments push', _quoted(remote), *names])}")
 
 
 def _from_to(before: int | None, after: int | None) -> str:
     return f"from {f'v{before}' if before else 'nothing'} to {f'v{after}' if after else 'nothing'}"
 
 
-def _show_plan(planned: list[Planned], spoken: Spoken) -> int:
+def _show_plan(planned: list[Planned], manner: Manner) -> int:
     rows = [_planned_row(one) for one in planned]
-    if spoken.json:
+    if manner.json:
         say(render.json_text(list(rows)))
     else:
         for one in planned:

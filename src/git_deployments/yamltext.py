@@ -20,8 +20,7 @@ import yaml
 
 from git_deployments.errors import DeploymentsError
 from git_deployments.model import Json
-from git_deployments.names import shown
-from git_deployments.templates import brief
+from git_deployments.names import brief, shown
 
 LARGEST = 16 * 2**20
 """Bytes that a file may have; a thousand deployments take about 300,000."""

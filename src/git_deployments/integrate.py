@@ -1,0 +1,432 @@
+"""What a remote has published and what is unpublished here, brought together (design, "Sync").
+
+Nothing unpublished: fast-forward. Else the unpublished events are replayed onto the published log,
+oldest first: versions get the next numbers, moves and settings that the other side has overtaken
+are contested, the published state stays and a person chooses. No ref is moved here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from git_deployments import history
+from git_deployments.checkout import is_ancestor
+from git_deployments.codec import parse_event
+from git_deployments.errors import Contested
+from git_deployments.git import RefChange, text
+from git_deployments.history import Pointer, Refs, State, pointer, version_at
+from git_deployments.model import Event, Json, Version
+from git_deployments.names import shown
+from git_deployments.objects import Objects
+from git_deployments.record import Draft, Position, Step, adoptions, append, make, number, position_after, with_settings
+from git_deployments.refs import live_ref, log_ref, source_ref, version_ref
+from git_deployments.repository import KEEP_REFS, Repository, Who
+
+
+class TwoHistories(Contested):
+    """Two remotes have published different histories of one deployment."""
+
+
+class Tracked(NamedTuple):
+    """What was last seen of a deployment at a remote."""
+
+    remote: str
+    name: str
+    log: str
+    """Commit of the newest event there."""
+    live: str | None
+
+
+class Renumbered(NamedTuple):
+    """An unpublished version that had to take another number."""
+
+    old: int
+    new: int
+
+
+class Dispute(NamedTuple):
+    """Something unpublished that the published history has overtaken; it is dropped, and said once."""
+
+    what: str
+    """In words: `rollback from v7 to v5`, `paused`."""
+    ours: Event
+    theirs: Event
+    choice: str
+    """The command that does it all the same."""
+
+
+class Integration(NamedTuple):
+    """What becomes of one deployment."""
+
+    name: str
+    outcome: str
+    """`same`, `new`, `forwarded`, `ahead` (something is unpublished), or `replayed`."""
+    changes: tuple[RefChange, ...] = ()
+    renumbered: tuple[Renumbered, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def unpublished(repository: Repository, tip: str, *published: str) -> list[Event]:
+    """Events from `tip` back that no published log reaches, newest first."""
+    return list(_only(repository, tip, published))
+
+
+def _only(repository: Repository, tip: str, others: tuple[str, ...]) -> Iterator[Event]:
+    if tip in others:
+        return
+    excluded = (f"^{other}" for other in others)
+    found = text(repository.git.run("rev-list", "--first-parent", tip, *excluded, "--")).split()
+    for oid in found:
+        event = parse_event(repository.reading.object(oid))
+        yield event
+        if event.previous is None:
+            return
+
+
+def integrate(
+    repository: Repository, objects: Objects, who: Who, state: State, remote: Tracked, elsewhere: Mapping[str, str]
+) -> Integration:
+    """Bring one deployment together with what one remote has.
+
+    `elsewhere`: logs last seen at other remotes, remote to commit. The remote's history has been
+    checked. Raises `TwoHistories`.
+    """
+    name, here = state.name, state.refs.log
+    published = parse_event(repository.reading.object(remote.log))
+    if here is None:
+        return _forward(repository, state, remote, published, "new")
+    if here == remote.log:
+        if remote.live in (state.refs.live, published.live_commit):
+            return Integration(name, "same")
+        return _forward(repository, state, remote, published, "forwarded")
+    ours = unpublished(repository, here, remote.log)
+    if not ours:
+        return _forward(repository, state, remote, published, "forwarded")
+    if is_ancestor(repository, remote.log, here):
+        return Integration(name, "ahead")
+    for other, log in elsewhere.items():
+        if is_ancestor(repository, ours[-1].commit, log):
+            raise TwoHistories(
+                f"'{shown(name)}' has one published history at {shown(remote.remote)} and another at {shown(other)}; "
+                "nothing was moved; choose the right one and remove the deployment's refs at the other remote"
+            )
+    theirs = unpublished(repository, remote.log, here)
+    replay = _Replay(repository, objects, who, published, _base(repository, ours), theirs)
+    return replay.run(state, remote, ours)
+
+
+def _base(repository: Repository, ours: list[Event]) -> Event | None:
+    previous = ours[-1].previous
+    return parse_event(repository.reading.object(previous)) if previous else None
+
+
+def _forward(repository: Repository, state: State, remote: Tracked, published: Event, outcome: str) -> Integration:
+    """Take over what the remote has."""
+    notes = []
+    if remote.live != published.live_commit:
+        notes.append(
+            f"live of '{shown(state.name)}' at {shown(remote.remote)} is not what its log says; "
+            "it counts, and the next write records it"
+        )
+    position = position_after(state.name, published)
+    deleted = published.action == "delete" and remote.live is None
+    changes = _changes(repository, state, position, remote.live, deleted, {})
+    return Integration(state.name, outcome, tuple(changes), notes=tuple(notes))
+
+
+def _changes(
+    repository: Repository, state: State, position: Position, live: str | None, deleted: bool, moved: Mapping[int, int]
+) -> Iterator[RefChange]:
+    """From the refs that are here to those that belong to `position`. `moved`: old to new numbers of versions."""
+    name, refs = state.name, state.refs
+    yield from _source_changes(state, deleted, moved)
+    should = {} if deleted else _index(repository, position)
+    for one in sorted(refs.versions.keys() | should.keys()):
+        if refs.versions.get(one) != should.get(one):
+            yield RefChange(version_ref(name, one), should.get(one), refs.versions.get(one))
+    yield RefChange(live_ref(name), live, refs.live)
+    yield RefChange(log_ref(name), position.log, refs.log)
+
+
+def _source_changes(state: State, deleted: bool, moved: Mapping[int, int]) -> Iterator[RefChange]:
+    name, before = state.name, state.refs.sources
+    after = {} if deleted else {moved.get(one, one): code for one, code in before.items()}
+    for one in sorted(before.keys() | after.keys()):
+        if before.get(one) != after.get(one):
+            yield RefChange(source_ref(name, one), after.get(one), before.get(one))
+
+
+def _index(repository: Repository, position: Position) -> dict[int, str]:
+    """What `versions/<n>` should hold: the newest ones and the live one."""
+    latest = position.latest
+    if latest is None:
+        return {}
+    keep = repository.number("keepRefs", KEEP_REFS) or latest.number
+    count = min(keep, latest.number)
+    chain = history.walk(repository, latest.commit, limit=count)
+    should = {latest.number - place: object_.oid for place, object_ in enumerate(chain)}
+    if position.live:
+        should[position.live.number] = position.live.commit
+    return should
+
+
+class _Replay:
+    """Unpublished events, one after the other onto the published log."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        objects: Objects,
+        who: Who,
+        published: Event,
+        base: Event | None,
+        theirs: list[Event],
+    ) -> None:
+        self.repository = repository
+        self.objects = objects
+        self.who = who
+        self.base = base
+        self.theirs = theirs
+        self.position = position_after(published.name, published)
+        self.published_live = self.position.live
+        self.numbers: dict[int, Pointer] = {}
+        """Unpublished versions by the number that they had."""
+        self.deleted = published.action == "delete"
+        """The newest event is a delete."""
+        self.disputes: list[Dispute] = []
+
+    def run(self, state: State, remote: Tracked, ours: list[Event]) -> Integration:
+        """Replay `ours` (newest first)."""
+        there = history.state_of(self.repository, state.name, Refs(remote.live, remote.log, {}, {}))
+        for version, live in adoptions(there):
+            step = Step("adopt", live=live, held=self.position.held)
+            _, self.position = append(self.objects, self.who, self.position, step, version)
+        self.published_live = self.position.live
+        for event in reversed(ours):
+            self._replay(event)
+        self.objects.finish()
+        renumbered = [Renumbered(old, new.number) for old, new in self.numbers.items()]
+        tip = self.position.live.commit if self.position.live else None
+        changes = _changes(self.repository, state, self.position, tip, self.deleted, dict(renumbered))
+        return Integration(
+            state.name,
+            "replayed",
+            tuple(changes),
+            tuple(one for one in renumbered if one.old != one.new),
+            tuple(self.disputes),
+        )
+
+    def _replay(self, event: Event) -> None:
+        made = self._version(event)
+        if made is not None or event.number is not None:
+            self._replay_version(event, made)
+        elif event.action in ("rollback", "promote", "adopt", "delete"):
+            self._replay_move(event)
+        else:
+            self._record(event, None, self.position.live)
+
+    # Versions
+
+    def _version(self, event: Event) -> Version | None:
+        """The version that the event made, numbered anew; None where it made none, or it is there already."""
+        if event.number is None or event.latest_commit is None:
+            return None
+        version = version_at(self.repository, _named(event.name), event.latest_commit)
+        if self._is_published(version):
+            self.numbers[version.number] = pointer(version)
+            return None
+        if event.action == "update":
+            return self._updated(event, version)
+        return self._numbered(version)
+
+    def _is_published(self, version: Version) -> bool:
+        latest = self.position.latest
+        if latest is None or latest.number < version.number:
+            return False
+        return history.number_to_oid(self.repository, latest.number, latest.commit, version.number) == version.commit
+
+    def _numbered(self, version: Version) -> Version:
+        was = f"v{version.number} {version.commit}"
+        new = number(self.objects, self._author(version), self.position, version, was)
+        self.numbers[version.number] = pointer(new)
+        return new
+
+    def _author(self, version: Version) -> Who:
+        return Who(version.author, self.who.committer, version.run)
+
+    def _replay_version(self, event: Event, made: Version | None) -> None:
+        wants_live = event.after == event.number
+        if made is None:
+            if event.action == "adopt":
+                return  # the other log has it
+            self._record(event, None, self.position.live)
+            return
+        live = self.position.live
+        if wants_live and event.action != "update" and live is None and self._is_deleted():
+            self._dispute(event, f"v{made.number} going live onto a delete", f"promote {{}} v{made.number}")
+            wants_live = False
+        goes_live = wants_live and not self.position.held
+        self._record(event, made, pointer(made) if goes_live else live)
+
+    def _is_deleted(self) -> bool:
+        return bool(self.theirs) and any(event.action == "delete" for event in self.theirs)
+
+    def _updated(self, event: Event, version: Version) -> Version | None:
+        """An unpublished update: its changed keys onto what is live now."""
+        live = self.position.live
+        before = event.before and self._commit_before(event)
+        if live is None or not before:
+            self._dispute(event, f"{event.action} v{event.number}", "update {} KEY=VALUE")
+            return None
+        state = _named(event.name)
+        old = history.properties(self.repository, version_at(self.repository, state, before))
+        new = history.properties(self.repository, version)
+        base = version_at(self.repository, state, live.commit)
+        current = history.properties(self.repository, base)
+        merged, contested = merge(old, new, current)
+        for key in contested:
+            self._dispute(event, key, f"update {{}} {key}=…")
+        if merged == current and version.label is None:
+            return None
+        info = base.source.info._replace(version=version.label or (base.source.commit or "")[:8] or None)
+        draft = Draft(version.label, merged, base.source._replace(info=info), version.message)
+        was = f"v{version.number} {version.commit}"
+        made = make(self.repository, self.objects, self._author(version), self.position, draft, was)
+        self.numbers[version.number] = pointer(made)
+        return made
+
+    def _commit_before(self, event: Event) -> str | None:
+        """Commit of the version that was live before an unpublished event."""
+        if event.previous is None:
+            return None
+        return parse_event(self.repository.reading.object(event.previous)).live_commit
+
+    # Moves
+
+    def _replay_move(self, event: Event) -> None:
+        current, target = self.position.live, self._target(event)
+        left_unpublished = event.before in self.numbers
+        back_to_base = self.base is not None and event.after is not None and event.after == self.base.after
+        if left_unpublished and back_to_base:
+            target = self.published_live
+        elif event.action == "adopt" and target and current and target.commit == current.commit:
+            return  # the other log has it
+        elif not self._leaves(event, current) or (target is None and event.after is not None):
+            self._dispute(event, _move_in_words(event), _command(event))
+            return
+        if _same(current, target) and event.action != "promote":
+            return
+        action = event.action
+        if current and target and action in ("rollback", "promote"):
+            action = "rollback" if target.number < current.number else "promote"
+        self._record(event._replace(action=action), None, target)
+
+    def _target(self, event: Event) -> Pointer | None:
+        if event.after is None or event.live_commit is None:
+            return None
+        if self.base is not None and event.after <= (self.base.latest or 0):
+            return Pointer(event.after, event.live_commit, event.label, event.source)
+        return self.numbers.get(event.after)
+
+    def _leaves(self, event: Event, current: Pointer | None) -> bool:
+        """What the event moved away from is what is live now."""
+        if event.before is None or current is None:
+            return event.before is None and current is None
+        moved = self.numbers.get(event.before)
+        return current.number == (moved.number if moved else event.before)
+
+    # Recording
+
+    def _record(self, event: Event, made: Version | None, live: Pointer | None) -> None:
+        """Append the event's replay; nothing where nothing is left of it."""
+        before = self.position
+        self._merge_settings(event)
+        held = before.held
+        if event.action == "rollback":
+            held = held or event.held
+        elif event.action in ("promote", "delete"):
+            held = False
+        if made is None and _same(before.live, live) and before.tree == self.position.tree and held == before.held:
+            return
+        action = "update" if made is None and event.action == "deploy" else event.action
+        author = Who(event.author, self.who.committer, event.run)
+        step = Step(action, event.reason, live=live, held=held)
+        _, self.position = append(self.objects, author, self.position, step, made)
+        self.deleted = action == "delete"
+
+    def _merge_settings(self, event: Event) -> None:
+        previous = self._previous(event)
+        if event.action not in ("deploy", "update") or (previous and previous.tree == event.tree):
+            return
+        old, new = history.settings(self.repository, previous), history.settings(self.repository, event)
+        current = self._current_settings()
+        merged, contested = merge(old, new, current)
+        for key in contested:
+            self._dispute(event, key, f"update {{}} {key}=…")
+        if merged != current:
+            self.position = with_settings(self.objects, self.position, merged)
+
+    def _previous(self, event: Event) -> Event | None:
+        return parse_event(self.repository.reading.object(event.previous)) if event.previous else None
+
+    def _current_settings(self) -> dict[str, Json]:
+        self.objects.finish()
+        return history.settings_in(self.repository, self.position.tree or "", self.position.log or "")
+
+    def _dispute(self, event: Event, what: str, command: str) -> None:
+        choice = f"git deployments {command.format(shown(event.name))}"
+        theirs = next((one for one in self.theirs if one.before != one.after), self.theirs[0])
+        self.disputes.append(Dispute(what, event, theirs, choice))
+
+
+def _named(name: str) -> State:
+    """A state that only says whose version is meant."""
+    return State(name, history.NO_REFS, None, None, None)
+
+
+def _same(one: Pointer | None, other: Pointer | None) -> bool:
+    return (one and one.commit) == (other and other.commit)
+
+
+def _move_in_words(event: Event) -> str:
+    before, after = (f"v{n}" if n else "nothing" for n in (event.before, event.after))
+    return f"{event.action} from {before} to {after}"
+
+
+def _command(event: Event) -> str:
+    if event.action == "delete":
+        return "delete {}"
+    if event.after is None:
+        return "status {}"
+    verb = "promote" if event.before is None or event.after > event.before else "rollback"
+    return f"{verb} {{}} v{event.after}"
+
+
+def merge(
+    old: Mapping[str, Json], new: Mapping[str, Json], current: Mapping[str, Json], prefix: str = ""
+) -> tuple[dict[str, Json], list[str]]:
+    """The changes from `old` to `new` made to `current`; (result, keys that `current` changed otherwise).
+
+    Key by key, into mappings; a contested key keeps its value in `current`.
+    """
+    merged, contested = dict(current), []
+    for key in sorted(old.keys() | new.keys()):
+        before, after, now = old.get(key, _ABSENT), new.get(key, _ABSENT), current.get(key, _ABSENT)
+        if before == after or now == after:
+            continue
+        if isinstance(before, dict) and isinstance(after, dict) and isinstance(now, dict):
+            merged[key], deeper = merge(before, after, now, f"{prefix}{key}.")
+            contested += deeper
+        elif now != before:
+            contested.append(prefix + key)
+        elif after is _ABSENT:
+            del merged[key]
+        else:
+            merged[key] = after
+    return merged, contested
+
+
+_ABSENT: Json = "\0absent"
+"""No value of a document: NUL cannot be stored in one."""

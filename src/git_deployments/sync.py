@@ -1,0 +1,653 @@
+"""Deployments travel: fetch, pull, push, and writes that are published or not made at all (design, "Sync").
+
+git is the transport. A remote is where histories meet: its log, pushed without force and with a
+lease on its last seen value, is the lock, so whoever is second looks again.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from git_deployments import objects, store
+from git_deployments.audit import incoming_problems
+from git_deployments.checkout import is_ancestor
+from git_deployments.codec import parse_event
+from git_deployments.errors import NO, Contested, DeploymentsError
+from git_deployments.git import GitFailed, LostRace, RefChange, text
+from git_deployments.history import PAUSE, Refs, State, named, states, unknown
+from git_deployments.integrate import Integration, Tracked, integrate, unpublished
+from git_deployments.model import Event
+from git_deployments.names import encode, shown
+from git_deployments.record import Record, commit
+from git_deployments.refs import (
+    LIVE,
+    LOG,
+    REMOTE_ROOT,
+    ROOT,
+    live_ref,
+    log_ref,
+    parse_ref,
+    prefix,
+    remote_root,
+    source_ref,
+    version_ref,
+)
+from git_deployments.repository import Repository
+
+PATIENCE = 45.0
+"""Seconds for which a published write tries again after losing a race (issue "Sync")."""
+GONE = "gone"
+"""Below a deployment's tracking refs: its log as it was before it disappeared from the remote."""
+
+
+class UnknownRemote(DeploymentsError):
+    """There is no remote of that name, or none to choose."""
+
+
+class BadRemote(DeploymentsError):
+    """What a remote has breaks the rules of the format."""
+
+
+class Rewound(Contested):
+    """A remote's log no longer holds what it had published."""
+
+
+class Diverged(Contested):
+    """Something is published that is not here; it must be pulled first."""
+
+
+class Lost(Contested):
+    """Another writer published first."""
+
+
+class Declined(DeploymentsError):
+    """The remote refused the push."""
+
+    exit_code = NO
+
+
+class Gone(DeploymentsError):
+    """The deployment was removed at the remote."""
+
+
+class Fetched(NamedTuple):
+    """What is known of a remote after a fetch."""
+
+    tracked: dict[str, Tracked]
+    gone: list[str]
+    """Deployments that were there and are not any more."""
+
+
+class Pulled(NamedTuple):
+    """What a pull did."""
+
+    remote: str
+    integrations: list[Integration]
+    gone: list[str]
+
+    @property
+    def contested(self) -> bool:
+        """Something is for a person to choose."""
+        return any(one.disputes for one in self.integrations)
+
+
+class Published(NamedTuple):
+    """One deployment's part of a push."""
+
+    name: str
+    log: str
+    before: str | None
+    """Commit of the remote's log before it."""
+    events: int
+    """How many events are new to the remote."""
+
+
+class Pushed(NamedTuple):
+    """What a push did."""
+
+    remote: str
+    published: list[Published]
+    warnings: list[str]
+
+
+Echo = Callable[[bytes], None]
+"""Takes git's progress as it comes."""
+
+
+def silent(progress: bytes) -> None:
+    """An `Echo` for where nobody looks."""
+    del progress
+
+
+# What was last seen
+
+
+def tracked(repository: Repository, remote: str, wanted: Iterable[str] | None = None) -> dict[str, Tracked]:
+    """What was last seen at a remote, by full name; of the named deployments, or of all."""
+    root = remote_root(remote)
+    patterns = [root.rstrip("/")] if wanted is None else [f"{root}{encode(name)}" for name in wanted]
+    found: dict[str, Tracked] = {}
+    lives: dict[str, str] = {}
+    for ref, oid in repository.git.refs(*patterns) if patterns else ():
+        parsed = parse_ref(ref, root)
+        if parsed and parsed.kind == LOG:
+            found[parsed.name] = Tracked(remote, parsed.name, oid, None)
+        elif parsed and parsed.kind == LIVE:
+            lives[parsed.name] = oid
+    return {name: one._replace(live=lives.get(name)) for name, one in found.items()}
+
+
+def logs_elsewhere(repository: Repository, remote: str) -> dict[str, dict[str, str]]:
+    """Deployment to (other remote to its last seen log)."""
+    found: dict[str, dict[str, str]] = {}
+    root = remote_root(remote)
+    for ref, oid in repository.git.refs(f"{REMOTE_ROOT}**/{LOG}"):
+        other = ref[len(REMOTE_ROOT) :].partition("/")[0]
+        parsed = parse_ref(ref, f"{REMOTE_ROOT}{other}/")
+        if parsed and not ref.startswith(root):
+            found.setdefault(parsed.name, {})[other] = oid
+    return found
+
+
+def check_remote(repository: Repository, remote: str) -> str:
+    """The remote itself. Raises `UnknownRemote` where it is not configured."""
+    if remote not in repository.remotes:
+        there_are = ", ".join(map(shown, repository.remotes)) or "none"
+        raise UnknownRemote(
+            f"no remote '{shown(remote)}' is configured (there are: {there_are}); git remote add {shown(remote)} URL"
+        )
+    return remote
+
+
+# Fetch
+
+
+def fetch(repository: Repository, remote: str, wanted: list[str] | None = None, echo: Echo = silent) -> Fetched:
+    """Bring what a remote has into `refs/remote-deployments/` and touch nothing else.
+
+    Raises `Rewound` where a log lost what it had published (the tracking ref then stays), `GitFailed`.
+    """
+    check_remote(repository, remote)
+    before = tracked(repository, remote, wanted)
+    _fetch(repository, remote, wanted, echo)
+    after = tracked(repository, remote, wanted)
+    for _ in range(10):
+        torn = [name for name, one in after.items() if one != before.get(name) and _is_torn(repository, one)]
+        if not torn:
+            break
+        time.sleep(PAUSE)  # caught between two refs of somebody's push, or really so: look again
+        _fetch(repository, remote, torn, echo)
+        again = tracked(repository, remote, torn)
+        if all(again.get(name) == after[name] for name in torn):
+            break
+        after.update(again)
+    _refuse_rewound(repository, remote, before, after)
+    gone = [name for name in before if name not in after]
+    _mark_gone(repository, remote, before, gone, after)
+    return Fetched(after, gone)
+
+
+def _fetch(repository: Repository, remote: str, wanted: list[str] | None, echo: Echo) -> None:
+    here = remote_root(remote)
+    if wanted is None:
+        specs = [f"+{ROOT}*/{kind}:{here}*/{kind}" for kind in (LOG, LIVE)]
+    else:
+        # A pattern, since it is no error where it finds nothing: log and live both begin with l.
+        specs = [f"+{ROOT}{encode(name)}/l*:{here}{encode(name)}/l*" for name in wanted]
+    options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=", "--prune", "--atomic")
+    progress = ("--progress",) if echo is not silent else ("--quiet",)
+    if specs:
+        repository.git.start("fetch", *options, *progress, remote, *specs).result(echo=echo)
+
+
+def _is_torn(repository: Repository, one: Tracked) -> bool:
+    try:
+        return parse_event(repository.reading.object(one.log)).live_commit != one.live
+    except DeploymentsError:
+        return False
+
+
+def _refuse_rewound(
+    repository: Repository, remote: str, before: Mapping[str, Tracked], after: Mapping[str, Tracked]
+) -> None:
+    for name, old in before.items():
+        new = after.get(name)
+        if new is None or new.log == old.log or is_ancestor(repository, old.log, new.log) is not False:
+            continue
+        ref = f"{remote_root(remote)}{encode(name)}/"
+        back = [RefChange(ref + LOG, old.log, new.log)]
+        if new.live != old.live:
+            back.append(RefChange(ref + LIVE, old.live, new.live))
+        repository.git.move_refs(back)
+        raise Rewound(
+            f"the log of '{shown(name)}' at {shown(remote)} was rewound: it had {old.log[:12]} and now has "
+            f"{new.log[:12]}, which does not follow from it; nothing was taken over. To put it back: "
+            f"git push -f {shown(remote)} {old.log}:{log_ref(name)}; to accept it: git update-ref -d {ref}log"
+        )
+
+
+def _mark_gone(
+    repository: Repository, remote: str, before: Mapping[str, Tracked], gone: list[str], after: Mapping[str, Tracked]
+) -> None:
+    root = remote_root(remote)
+    marked = _marked_gone(repository, remote)
+    changes = [
+        RefChange(f"{root}{encode(name)}/{GONE}", before[name].log, marked.get(name))
+        for name in gone
+        if marked.get(name) != before[name].log
+    ]
+    changes += [RefChange(f"{root}{encode(name)}/{GONE}", None, oid) for name, oid in marked.items() if name in after]
+    if changes:
+        repository.git.move_refs(changes)
+
+
+def _marked_gone(repository: Repository, remote: str) -> dict[str, str]:
+    """Deployments that a fetch found removed at the remote, and their logs before."""
+    root = remote_root(remote)
+    found = {}
+    for ref, oid in repository.git.refs(f"{root}**/{GONE}"):
+        parsed = parse_ref(ref.removesuffix(GONE) + LOG, root)
+        if parsed:
+            found[parsed.name] = oid
+    return found
+
+
+# Pull
+
+
+def pull(repository: Repository, remote: str, wanted: list[str] | None = None, echo: Echo = silent) -> Pulled:
+    """Fetch, check, and bring together with what is here, in one transaction.
+
+    Raises `BadRemote`, `Rewound`, `integrate.TwoHistories`: then nothing here has changed.
+    """
+    if wanted is not None:
+        wanted = _names_at(repository, remote, wanted)
+    fetched = fetch(repository, remote, wanted, echo)
+    record_moves(repository, [name for name in fetched.tracked if wanted is None or name in wanted])
+    for attempt in range(store.TRIES):
+        integrations = _integrations(repository, remote, fetched.tracked)
+        changes = [change for one in integrations for change in one.changes]
+        try:
+            _move(repository, changes)
+        except LostRace:
+            time.sleep(random.uniform(0.001, min(0.2, 0.01 * (attempt + 1))))
+        else:
+            return Pulled(remote, integrations, fetched.gone)
+    raise LostRace("other writers were quicker each time; nothing was moved; try again")
+
+
+def _names_at(repository: Repository, remote: str, words: list[str]) -> list[str]:
+    """Full names, of what is here or was seen at the remote; else as they stand."""
+    seen = tracked(repository, remote)
+    return [one for word in words for one in (named(repository, word) or _seen(seen, word) or [word])]
+
+
+def _seen(seen: Mapping[str, Tracked], word: str) -> list[str]:
+    return [name for name in seen if word in (name, name.rpartition("/")[2])][:1]
+
+
+def _move(repository: Repository, changes: list[RefChange]) -> None:
+    if changes:
+        repository.git.move_refs(sorted(changes, key=_rank))
+
+
+def _rank(change: RefChange) -> int:
+    last = change.ref.rpartition("/")[2]
+    return {LIVE: 2, LOG: 3}.get(last, 1 if "/versions/" in change.ref else 0)
+
+
+def _integrations(repository: Repository, remote: str, seen: Mapping[str, Tracked]) -> list[Integration]:
+    elsewhere = logs_elsewhere(repository, remote)
+    local = {state.name: state for state in states(repository, list(seen))} if seen else {}
+    target = objects.moving(repository)
+    who = None
+    done = []
+    for name in sorted(seen):
+        state, there = local[name], seen[name]
+        if state.breach:
+            raise state.breach
+        if state.refs.log == there.log and state.refs.live == there.live:
+            continue
+        _check_incoming(repository, state, there)
+        who = who or repository.who()
+        done.append(integrate(repository, target, who, state, there, elsewhere.get(name, {})))
+    return [one for one in done if one.outcome != "same"]
+
+
+def _check_incoming(repository: Repository, state: State, there: Tracked) -> None:
+    try:
+        problems = incoming_problems(repository, state.name, there.log, state.event)
+    except DeploymentsError as error:
+        problems = [str(error)]
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise BadRemote(
+            f"what {shown(there.remote)} has of '{shown(state.name)}' breaks the format: {problems[0]}{more}; "
+            "nothing here has changed; have it mended there"
+        )
+
+
+def record_moves(repository: Repository, wanted: list[str]) -> None:
+    """Record what was moved by hand, so that it is an event like any other."""
+    moved = (
+        [state.name for state in states(repository, wanted) if state.unrecorded or state.leftovers] if wanted else []
+    )
+    if moved:
+        store.write(repository, repository.who(), moved, store.recording(repository))
+
+
+# Push
+
+
+def push(repository: Repository, remote: str, wanted: list[str] | None = None, echo: Echo = silent) -> Pushed:
+    """Publish what is unpublished: atomic, with a lease on every ref.
+
+    Raises `Diverged` before the remote is asked where it has what is not here, `Gone`, `Lost`, `Declined`,
+    `GitFailed`.
+    """
+    check_remote(repository, remote)
+    found = [name for word in wanted for name in _must_name(repository, word)] if wanted else None
+    local = [state for state in states(repository, found) if state.exists]
+    record_moves(repository, [state.name for state in local if state.unrecorded or state.leftovers])
+    local = [state for state in states(repository, [state.name for state in local]) if state.refs.log]
+    if found is None:
+        _refuse_gone(repository, remote, local)
+    parts = [_part(repository, state.name, state.refs, state.event, remote) for state in local]
+    return _push(repository, remote, [part for part in parts if part], echo)
+
+
+def _must_name(repository: Repository, word: str) -> list[str]:
+    found = named(repository, word, globs=True)
+    if not found:
+        raise unknown(repository, word)
+    return found
+
+
+def _refuse_gone(repository: Repository, remote: str, local: list[State]) -> None:
+    gone = _marked_gone(repository, remote)
+    for state in local:
+        if state.name in gone:
+            raise Gone(
+                f"'{shown(state.name)}' was removed at {shown(remote)}; to publish it there again: "
+                f"git deployments push {shown(remote)} {shown(state.name)}; to remove it here: "
+                f"git deployments delete --purge {shown(state.name)}"
+            )
+
+
+class _Part(NamedTuple):
+    """The refs of one deployment that a push moves: ref, new id (None deletes), id that the remote must have."""
+
+    published: Published
+    changes: list[RefChange]
+
+
+def _part(repository: Repository, name: str, refs: Refs, event: Event | None, remote: str) -> _Part | None:
+    assert refs.log is not None
+    seen = tracked(repository, remote, [name]).get(name)
+    if seen and seen.log == refs.log and seen.live == refs.live:
+        return None
+    if seen and seen.log != refs.log and not is_ancestor(repository, seen.log, refs.log):
+        raise Diverged(
+            f"'{shown(name)}' has events at {shown(remote)} that are not here; "
+            f"pull first: git deployments pull {shown(remote)} {shown(name)}"
+        )
+    known = parse_event(repository.reading.object(seen.log)) if seen else None
+    latest = known.latest or 0 if known else 0
+    fresh = {number for number in refs.versions if number > latest}
+    if event and event.after:
+        fresh.add(event.after)
+    changes = [RefChange(source_ref(name, n), oid, None) for n, oid in refs.sources.items() if n > latest]
+    changes += [RefChange(version_ref(name, n), refs.versions[n], None) for n in sorted(fresh & refs.versions.keys())]
+    if event and event.action == "delete" and refs.live is None:
+        changes += _removals(repository, name, remote)
+    if refs.live or (seen and seen.live):
+        changes.append(RefChange(live_ref(name), refs.live, seen.live if seen else None))
+    changes.append(RefChange(log_ref(name), refs.log, seen.log if seen else None))
+    count = len(unpublished(repository, refs.log, *([seen.log] if seen else [])))
+    return _Part(Published(name, refs.log, seen.log if seen else None, count), changes)
+
+
+def _removals(repository: Repository, name: str, remote: str) -> list[RefChange]:
+    """`versions` and `sources` of a deleted deployment, as the remote has them."""
+    changes = []
+    for line in text(repository.git.run("ls-remote", "--refs", remote, f"{prefix(name)}*")).splitlines():
+        oid, _, ref = line.partition("\t")
+        parsed = parse_ref(ref)
+        if parsed and parsed.name == name and parsed.kind not in (LIVE, LOG):
+            changes.append(RefChange(ref, None, oid))
+    return changes
+
+
+def _push(
+    repository: Repository, remote: str, parts: list[_Part], echo: Echo, track: bool = True, fresh: bool = False
+) -> Pushed:
+    """`fresh`: the events were made for this push, so the remote cannot have them."""
+    if not parts:
+        return Pushed(remote, [], [])
+    changes = [change for part in parts for change in part.changes]
+    leases = [f"--force-with-lease={ref}:{old or ''}" for ref, _, old in changes]
+    specs = [f"{new or ''}:{ref}" for ref, new, _ in changes]
+    plain = ("-c", f"remote.{remote}.mirror=false", "-c", "push.pushOption=", "-c", "push.useForceIfIncludes=false")
+    options = ("--atomic", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", "--signed=if-asked")
+    progress = ("--progress",) if echo is not silent else ()
+    process = repository.git.start(*plain, "push", *options, *progress, *leases, remote, *specs)
+    code, out, stderr = process.finish(echo=echo)
+    refused = _refused(text(out))
+    warnings = [
+        f"{shown(remote)} did not take {shown(ref)} ({shown(reason)}): the code of that version is not kept there"
+        for ref, reason in refused.items()
+        if "/sources/" in ref
+    ]
+    others = {ref: reason for ref, reason in refused.items() if "/sources/" not in ref}
+    if fresh and not others:
+        _refuse_twins(repository, remote, parts, text(out))
+    if others or (code and not refused):
+        raise _push_failure(repository, remote, parts, others, stderr, process.arguments, code)
+    if track:
+        _track(repository, remote, parts)
+    return Pushed(remote, [part.published for part in parts], warnings)
+
+
+def _refused(porcelain: str) -> dict[str, str]:
+    """Ref to reason, of those that the remote did not take (git manual, git-push, --porcelain)."""
+    refused = {}
+    for line in porcelain.splitlines():
+        flag, _, rest = line.partition("\t")
+        refs, _, summary = rest.partition("\t")
+        if flag == "!":
+            refused[refs.rpartition(":")[2]] = summary.rpartition("(")[2].rstrip(")") or summary
+    return refused
+
+
+def _refuse_twins(repository: Repository, remote: str, parts: list[_Part], porcelain: str) -> None:
+    """Raise `Lost` where the remote has an event already that was only made now.
+
+    Somebody of the same name did the same from the same state in the same second: both events have
+    one id, and only one of the two writes may count as done.
+    """
+    there = [line.split("\t")[1].rpartition(":")[2] for line in porcelain.splitlines() if line.startswith("=\t")]
+    for part in parts:
+        if log_ref(part.published.name) in there:
+            raise _lost(repository, remote, Tracked(remote, part.published.name, part.published.log, None))
+
+
+_RACES = (
+    "stale info", "fetch first", "non-fast-forward", "already exists", "atomic transaction failed",
+    "atomic push failed", "failed to update ref", "incorrect old value", "cannot lock ref", "reference already exists",
+)  # fmt: skip
+
+
+def _push_failure(
+    repository: Repository,
+    remote: str,
+    parts: list[_Part],
+    refused: Mapping[str, str],
+    stderr: str,
+    arguments: tuple[str, ...],
+    code: int,
+) -> DeploymentsError:
+    if not refused:
+        return GitFailed(arguments, code, _without_advice(stderr))
+    words = "; ".join(line.removeprefix("remote:").strip() for line in stderr.splitlines() if _is_said(line))
+    reasons = "; ".join(dict.fromkeys(refused.values()))
+    if not all(any(race in reason for race in _RACES) for reason in refused.values()):
+        return Declined(f"{shown(remote)} refused the push: {shown(words or reasons)}; nothing was published")
+    names_ = [part.published.name for part in parts]
+    try:
+        now = fetch(repository, remote, names_).tracked
+    except DeploymentsError as error:
+        return error
+    for part in parts:
+        there = now.get(part.published.name)
+        if there and there.log != part.published.before:
+            return _lost(repository, remote, there)
+    return Declined(f"{shown(remote)} did not take the push ({shown(reasons)}): {shown(words) or 'it gave no reason'}")
+
+
+def _is_said(line: str) -> bool:
+    return line.startswith("remote:") and bool(line.removeprefix("remote:").strip())
+
+
+def _without_advice(stderr: str) -> str:
+    return "\n".join(line for line in stderr.splitlines() if line.strip() and not line.startswith("Please make sure"))
+
+
+def _lost(repository: Repository, remote: str, there: Tracked) -> Lost:
+    event = parse_event(repository.reading.object(there.log))
+    after = f"v{event.after}" if event.after else "nothing"
+    return Lost(
+        f"{event.author.name} was first at {shown(remote)}: {event.action} of '{shown(there.name)}', {after} is live "
+        f"there; nothing of yours was published; git deployments pull {shown(remote)} {shown(there.name)}"
+    )
+
+
+def _track(repository: Repository, remote: str, parts: list[_Part]) -> None:
+    """Remember what the remote has now; a fetch does the same, so a lost race here is none."""
+    root = remote_root(remote)
+    gone = _marked_gone(repository, remote)
+    changes = []
+    for part in parts:
+        base = f"{root}{encode(part.published.name)}/"
+        for ref, new, old in part.changes:
+            kind = ref.rpartition("/")[2]
+            if kind in (LIVE, LOG):
+                changes.append(RefChange(base + kind, new, old))
+        if part.published.name in gone:
+            changes.append(RefChange(base + GONE, None, gone[part.published.name]))
+    try:
+        repository.git.move_refs(changes)
+    except (LostRace, GitFailed):
+        return
+
+
+# Writes that are published
+
+
+class Written(NamedTuple):
+    """What a published write did."""
+
+    outcomes: list[store.Outcome]
+    pulled: Pulled
+    pushed: Pushed
+
+
+def write(
+    repository: Repository, remote: str, wanted: Callable[[], list[str]], decide: store.Decide, echo: Echo = silent
+) -> Written:
+    """Fetch, integrate, decide, push, and only then move the refs here.
+
+    `wanted` is asked for the full names after each fetch. A lost race starts again from a fresh
+    read for `PATIENCE` seconds. Raises `Contested` before anything is written where the pull finds
+    something contested, and all that `pull` and `push` raise.
+    """
+    check_remote(repository, remote)
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        pulled = pull(repository, remote, None, echo)
+        if pulled.contested:
+            raise ContestedBefore(pulled)
+        planned = store.plan(repository, wanted(), decide)
+        records = store.prepare(repository, repository.who(), planned)
+        try:
+            pushed = _publish(repository, remote, planned, records, echo)
+        except Lost:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.02, 0.4))
+            continue
+        _settle(repository, remote, records)
+        return Written([store.outcome(one, records.get(one.state.name)) for one in planned], pulled, pushed)
+
+
+class ContestedBefore(Contested):
+    """A pull found something contested, so the write was not made."""
+
+    def __init__(self, pulled: Pulled) -> None:
+        self.pulled = pulled
+        super().__init__("something unpublished is contested, see above; nothing was written; choose, then try again")
+
+
+def _publish(
+    repository: Repository, remote: str, planned: list[store.Planned], records: Mapping[str, Record], echo: Echo
+) -> Pushed:
+    parts = []
+    for state, _ in planned:
+        record = records.get(state.name)
+        refs = _after(state.refs, record) if record else state.refs
+        event = record.event if record else state.event
+        if refs.log:
+            parts.append(_part(repository, state.name, refs, event, remote))
+    return _push(repository, remote, [part for part in parts if part], echo, fresh=True)
+
+
+def _after(refs: Refs, record: Record) -> Refs:
+    """The refs as a record will leave them."""
+    versions, sources = dict(refs.versions), dict(refs.sources)
+    live, log = refs.live, refs.log
+    for ref, new, _ in record.changes:
+        parsed = parse_ref(ref)
+        assert parsed is not None
+        if parsed.kind == LIVE:
+            live = new
+        elif parsed.kind == LOG:
+            log = new
+        else:
+            table = versions if parsed.kind == "versions" else sources
+            assert parsed.number is not None
+            if new is None:
+                table.pop(parsed.number, None)
+            else:
+                table[parsed.number] = new
+    return Refs(live, log, versions, sources)
+
+
+def purge(repository: Repository, remote: str, name: str) -> None:
+    """Remove every ref of a deployment at a remote, each as it was just seen there, and what was last seen of it.
+
+    Raises `Declined`, `Lost`, `GitFailed`; then nothing was removed there.
+    """
+    check_remote(repository, remote)
+    refs = {}
+    for line in text(repository.git.run("ls-remote", "--refs", remote, f"{prefix(name)}*")).splitlines():
+        oid, _, ref = line.partition("\t")
+        parsed = parse_ref(ref)
+        if parsed and parsed.name == name:
+            refs[ref] = oid
+    changes = [RefChange(ref, None, oid) for ref, oid in refs.items()]
+    seen = repository.git.refs(f"{remote_root(remote)}{encode(name)}")
+    if changes:
+        part = _Part(Published(name, "", None, 0), changes)
+        _push(repository, remote, [part], silent, track=False)
+    repository.git.move_refs([RefChange(ref, None, oid) for ref, oid in seen if parse_ref(ref, remote_root(remote))])
+
+
+def _settle(repository: Repository, remote: str, records: Mapping[str, Record]) -> None:
+    """Move the refs here after a push; where another local writer was quicker, what is published comes in by a pull."""
+    try:
+        if records:
+            commit(repository, records.values())
+    except LostRace:
+        pull(repository, remote, list(records))

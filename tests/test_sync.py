@@ -1,0 +1,422 @@
+"""Deployments travel between real repositories: a bare hub and clones of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import Project, Result
+
+LIVE = "refs/deployments/etl/prod/live"
+LOG = "refs/deployments/etl/prod/log"
+
+
+class Team:
+    """A hub and the clones of Ada and Bob."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.hub = Project(path / "hub.git")
+        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(self.hub.path)], check=True)
+        self.ada = self.clone("ada")
+        self.ada.commit("Start", code="1\n")
+        self.ada.git("push", "-q", "origin", "main")
+        self.bob = self.clone("bob")
+
+    def clone(self, name: str, *options: str) -> Project:
+        path = self.path / name
+        subprocess.run(["git", "clone", "-q", *options, f"file://{self.hub.path}", str(path)], check=True)
+        project = Project(path)
+        project.git("config", "user.name", name.capitalize())
+        return project
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Team:
+    return Team(tmp_path)
+
+
+@pytest.fixture
+def shared(team: Team) -> Team:
+    """Three versions, published, and known to both clones."""
+    for number in (1, 2, 3):
+        team.ada.deploy(f"d{number}", version=f"0.0.{number}")
+    team.ada.ok("push", "origin")
+    team.bob.ok("pull", "origin")
+    return team
+
+
+def same(*projects: Project) -> bool:
+    """Live, log and versions agree."""
+    return all(project.refs() == projects[0].refs() for project in projects)
+
+
+def contested(result: Result) -> str:
+    assert result.code == 4, result
+    assert "contested" in result.err
+    return result.err
+
+
+def test_published_history_is_the_same_everywhere(shared: Team) -> None:
+    assert same(shared.hub, shared.ada, shared.bob)
+    assert shared.bob.live() == 3
+    shared.bob.ok("rollback", "prod", "-m", "bad")
+    shared.bob.ok("push")
+    shared.ada.ok("pull")
+    assert same(shared.hub, shared.ada, shared.bob)
+    assert shared.ada.live() == 2
+    for project in (shared.hub, shared.ada, shared.bob):
+        assert project.ok("fsck").out == ""
+
+
+def test_fetch_touches_nothing_but_what_was_last_seen(shared: Team) -> None:
+    shared.ada.deploy("d4")
+    shared.ada.ok("push")
+    before = shared.bob.refs()
+    shared.bob.ok("fetch")
+    assert shared.bob.refs() == before
+    seen = shared.bob.git("rev-parse", "refs/remote-deployments/origin/etl/prod/live")
+    assert seen == shared.ada.refs()[LIVE]
+    assert not (shared.bob.path / ".git/FETCH_HEAD").exists()
+
+
+def test_a_write_says_how_to_publish_it(shared: Team) -> None:
+    result = shared.ada.deploy("d4")
+    assert result.err.splitlines()[-1] == "not published: git deployments push origin etl/prod"
+    shared.ada.ok("push", "origin", "etl/prod")
+    assert shared.hub.live() == 4
+    assert "nothing to publish" in shared.ada.ok("push").out
+
+
+def test_an_empty_clone_says_how_to_get_them(shared: Team) -> None:
+    carol = shared.clone("carol")
+    assert "git deployments pull origin" in carol.ok().err
+    carol.ok("fetch")
+    assert "1 known at origin: git deployments pull origin" in carol.ok().err
+    carol.ok("pull")
+    assert same(carol, shared.hub)
+
+
+def test_unpublished_versions_take_the_next_numbers(shared: Team) -> None:
+    shared.ada.deploy("ada's", version="a")
+    shared.ada.ok("push")
+    shared.bob.deploy("bob's", "-m", "why", version="b")
+    result = shared.bob.ok("pull")
+    assert "etl/prod: v4 is now v5" in result.out
+    assert shared.bob.live() == 5
+    assert shared.bob.ok("show", "prod", "b", "--key", "description").out == "bob's\n"
+    assert shared.bob.trailer(LIVE, "Was").startswith("v4 ")
+    shared.bob.ok("push")
+    shared.ada.ok("pull")
+    assert same(shared.hub, shared.ada, shared.bob)
+    assert shared.ada.ok("fsck").out == ""
+
+
+def test_a_push_behind_is_refused_before_the_remote_is_asked(shared: Team) -> None:
+    shared.ada.deploy("d4")
+    shared.ada.ok("push")
+    shared.bob.deploy("d4'")
+    shared.bob.ok("fetch")
+    assert "pull first: git deployments pull origin etl/prod" in shared.bob.fatal("push", code=4)
+
+
+def test_a_lost_race_names_the_winner_and_overwrites_nothing(shared: Team) -> None:
+    shared.ada.deploy("d4")
+    shared.ada.ok("push")
+    shared.bob.deploy("d4'")
+    before = shared.hub.refs()
+    line = shared.bob.fatal("push", code=4)
+    assert "was first at origin: deploy of 'etl/prod', v4 is live there" in line
+    assert shared.hub.refs() == before
+
+
+def test_a_rollback_that_was_overtaken_is_contested_once(shared: Team) -> None:
+    shared.ada.deploy("d4", "-m", "new feature")
+    shared.ada.ok("push")
+    shared.bob.ok("rollback", "prod", "-m", "bad totals")
+    told = contested(shared.bob.run("pull"))
+    for words in ("rollback from v3 to v2", "bad totals", "new feature", "git deployments rollback etl/prod v2"):
+        assert words in told
+    assert shared.bob.live() == 4
+    assert same(shared.hub, shared.bob)
+    assert shared.bob.ok("pull").err == ""
+    shared.bob.ok("rollback", "prod", "v2", "--push")
+    assert shared.hub.live() == 2
+
+
+def test_a_move_back_from_an_unpublished_version_goes_to_the_published_live(shared: Team) -> None:
+    shared.bob.deploy("d4'")
+    shared.bob.ok("rollback", "prod")
+    shared.ada.deploy("d4")
+    shared.ada.ok("push")
+    shared.bob.ok("pull")
+    assert shared.bob.live() == 4
+    assert shared.bob.ok("show", "prod", "latest", "--key", "description").out == "d4'\n"
+    assert shared.bob.ok("show", "prod", "latest", "--key", "number").out == "5\n"
+
+
+def test_an_unpublished_update_is_its_changed_keys_onto_what_is_live(shared: Team) -> None:
+    shared.ada.deploy("d4", tags=["new"])
+    shared.ada.ok("push")
+    shared.bob.ok("update", "prod", "work_pool_name=other")
+    shared.bob.ok("pull")
+    stored = json.loads(shared.bob.git("show", f"{LIVE}:deployment.json"))
+    assert (stored["description"], stored["tags"], stored["work_pool_name"]) == ("d4", ["new"], "other")
+    assert shared.bob.live() == 5
+    assert shared.bob.ok("fsck").out == ""
+
+
+def test_a_key_that_both_sides_changed_is_contested_and_the_rest_is_applied(shared: Team) -> None:
+    shared.ada.ok("update", "prod", "description=ada", "paused=true")
+    shared.ada.ok("push")
+    shared.bob.ok("update", "prod", "description=bob", "work_pool_name=b", "paused=false", "concurrency_limit=3")
+    told = contested(shared.bob.run("pull"))
+    assert "etl/prod: description" in told
+    shown = shared.bob.ok("show", "prod", "--json").json
+    assert (shown["properties"]["description"], shown["properties"]["work_pool_name"]) == ("ada", "b")
+    assert (shown["settings"]["paused"], shown["settings"]["concurrency_limit"]) == (True, 3)
+    assert shared.bob.ok("pull").err == ""
+
+
+def test_settings_merge_key_by_key(shared: Team) -> None:
+    shared.ada.ok("update", "prod", "paused=true")
+    shared.ada.ok("push")
+    shared.bob.ok("update", "prod", "concurrency_limit=3")
+    shared.bob.ok("pull")
+    settings = shared.bob.ok("show", "prod", "--json").json["settings"]
+    assert (settings["paused"], settings["concurrency_limit"]) == (True, 3)
+
+
+def test_deletion_travels_and_what_was_unpublished_is_kept(shared: Team) -> None:
+    shared.bob.deploy("bob's")
+    shared.ada.ok("delete", "prod", "-y", "--push", "-m", "retired")
+    assert set(shared.hub.refs()) == {LOG}
+    told = contested(shared.bob.run("pull"))
+    assert "going live onto a delete" in told
+    assert shared.bob.live() is None
+    assert shared.bob.ok("show", "etl/prod", "latest", "--key", "description").out == "bob's\n"
+    assert shared.bob.ok("fsck").out == ""
+    shared.bob.ok("promote", "etl/prod", "--push")
+    assert shared.hub.live() == 4
+
+
+def test_a_hand_moved_live_is_published_as_an_event(shared: Team) -> None:
+    shared.ada.git("update-ref", LIVE, "refs/deployments/etl/prod/versions/1")
+    shared.ada.ok("push")
+    shared.bob.ok("pull")
+    assert shared.bob.live() == 1
+    assert shared.bob.ok("log", "prod", "--json").json[0]["action"] == "adopt"
+
+
+def test_a_live_moved_by_hand_at_the_hub_counts_and_the_next_write_records_it(shared: Team) -> None:
+    shared.hub.git("update-ref", LIVE, "refs/deployments/etl/prod/versions/1")
+    result = shared.bob.ok("pull")
+    assert "is not what its log says" in result.err
+    assert shared.bob.live() == 1
+    shared.bob.deploy("d4", "--push")
+    actions = [row["action"] for row in shared.bob.ok("log", "prod", "--json").json]
+    assert actions[:2] == ["deploy", "adopt"]
+    shared.ada.ok("pull")
+    assert same(shared.hub, shared.ada, shared.bob)
+
+
+# --push
+
+
+def test_push_with_a_write_is_one_thing(shared: Team) -> None:
+    shared.ada.deploy("ada's", "--push")
+    result = shared.bob.deploy("bob's", "--push")
+    assert "etl/prod: brought up to date" in result.out
+    assert "etl/prod: v5 is live, was v4" in result.out
+    assert "not published" not in result.err
+    assert same(shared.hub, shared.bob)
+
+
+def test_deployments_push_publishes_every_write(shared: Team) -> None:
+    shared.ada.git("config", "deployments.push", "true")
+    shared.ada.ok("rollback", "prod")
+    assert shared.hub.live() == 2
+    shared.ada.ok("promote", "prod", "--no-push")
+    assert shared.hub.live() == 2
+
+
+def test_a_failed_push_moves_nothing_anywhere(shared: Team) -> None:
+    shared.ada.git("config", "remote.origin.pushurl", str(shared.path / "nowhere"))
+    before = shared.ada.refs(), shared.hub.refs()
+    shared.ada.manifest("d4")
+    assert shared.ada.run("deploy", "--push").code == 128
+    assert shared.ada.run("rollback", "prod", "--push").code == 128
+    assert (shared.ada.refs(), shared.hub.refs()) == before
+
+
+def test_a_contested_pull_before_a_write_writes_nothing(shared: Team) -> None:
+    shared.ada.deploy("d4", "--push")
+    shared.bob.ok("rollback", "prod")
+    shared.bob.manifest("d5")
+    result = shared.bob.run("deploy", "--push")
+    assert result.code == 4
+    assert "nothing was written" in result.err
+    assert shared.hub.live() == 4
+
+
+def test_expectations_are_held_against_what_is_published(shared: Team) -> None:
+    shared.ada.deploy("d4", "--push")
+    shared.bob.manifest("d5")
+    assert shared.bob.run("deploy", "--push", "--expect-live", "3").code == 5
+    assert shared.hub.live() == 4
+
+
+def test_the_first_deploy_of_a_shallow_clone_continues_the_numbers(shared: Team) -> None:
+    ci = shared.clone("ci", "--depth=1")
+    ci.deploy("from ci", "--push")
+    assert shared.hub.live() == 4
+    other = shared.clone("other", "--depth=1")
+    other.deploy("unpublished")
+    assert other.live() == 5
+    offline = shared.clone("offline")
+    offline.deploy("alone", "--offline")
+    assert offline.live() == 1
+
+
+def test_a_remote_that_cannot_be_asked_makes_numbers_provisional(shared: Team) -> None:
+    carol = shared.clone("carol")
+    carol.git("remote", "set-url", "origin", str(shared.path / "nowhere"))
+    result = carol.deploy("first")
+    assert "the numbers are provisional" in result.err
+    assert carol.run("deploy", "--push").code == 128
+
+
+def test_racing_writers_lose_nothing(shared: Team) -> None:
+    # Clocks and names are the same for all, so two of them also make the very same event now and then.
+    program = "import sys; from git_deployments.cli import run; sys.exit(max(run(sys.argv[1:]) for _ in range(4)))"
+    clones = [shared.clone(f"racer{number}") for number in range(3)]
+    for clone in clones:
+        clone.manifest("race")
+    words = [sys.executable, "-c", program, "deploy", "-q", "--push"]
+    processes = [subprocess.Popen(words, cwd=clone.path) for clone in clones]
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    shared.ada.ok("pull")
+    numbers = [row["number"] for row in shared.ada.ok("versions", "prod", "--json").json]
+    assert numbers == list(range(15, 0, -1))
+    assert shared.ada.ok("fsck").out == ""
+    assert shared.hub.ok("fsck").out == ""
+
+
+# Plain git
+
+
+def test_the_plain_git_recipe_publishes_and_fetches(shared: Team) -> None:
+    shared.ada.deploy("d4")
+    shared.ada.git("push", "-q", "--atomic", "origin", LOG, f"+{LIVE}", "refs/deployments/etl/prod/versions/*")
+    shared.bob.git("config", "--add", "remote.origin.fetch", "+refs/deployments/*:refs/remote-deployments/origin/*")
+    shared.bob.git("fetch", "-q", "origin")
+    shared.bob.ok("pull")
+    assert same(shared.hub, shared.ada, shared.bob)
+
+
+def test_pruning_deletes_nothing_unpublished(shared: Team) -> None:
+    shared.bob.deploy("mine")
+    before = shared.bob.refs()
+    shared.bob.git("fetch", "-q", "--prune", "origin")
+    shared.bob.git("remote", "prune", "origin")
+    shared.bob.ok("fetch")
+    assert shared.bob.refs() == before
+
+
+def test_a_mirror_reads_the_same(shared: Team, tmp_path: Path) -> None:
+    subprocess.run(["git", "clone", "-q", "--mirror", str(shared.hub.path), str(tmp_path / "mirror")], check=True)
+    mirror = Project(tmp_path / "mirror")
+    assert mirror.refs() == shared.hub.refs()
+    assert mirror.ok("list", "--json").json == shared.hub.ok("list", "--json").json
+    assert mirror.ok("fsck").out == ""
+
+
+# Bad remotes
+
+
+def test_remotes_that_are_not_there(shared: Team) -> None:
+    assert "no remote 'nope' is configured" in shared.ada.fatal("fetch", "nope")
+    shared.ada.git("remote", "add", "away", str(shared.path / "away"))
+    for command in ("fetch", "pull", "push"):
+        assert shared.ada.run(command, "away").code == 128
+
+
+def test_a_refusing_hook_is_passed_on_in_its_own_words(shared: Team) -> None:
+    hook = shared.hub.write("hooks/pre-receive", "#!/bin/sh\necho 'deployments are frozen until Monday' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    shared.ada.deploy("d4")
+    before = shared.hub.refs()
+    assert "deployments are frozen until Monday" in shared.ada.fatal("push", code=1)
+    assert shared.hub.refs() == before
+
+
+def test_a_rewound_hub_is_named_and_not_followed(shared: Team) -> None:
+    shared.hub.git("update-ref", LOG, f"{LOG}~1")
+    before = shared.bob.refs()
+    for command in ("fetch", "pull"):
+        assert "was rewound" in shared.bob.fatal(command, code=4)
+    assert shared.bob.refs() == before
+
+
+def test_a_hub_that_breaks_the_format_is_named_and_nothing_changes(shared: Team) -> None:
+    tree = shared.hub.git("rev-parse", f"{LOG}^{{tree}}")
+    message = shared.hub.git("log", "-1", "--format=%B", LOG).replace("Latest: 3", "Latest: 9")
+    bad = shared.hub.git("commit-tree", tree, "-p", LOG, "-m", message)
+    shared.hub.git("update-ref", LOG, bad)
+    before = shared.bob.refs()
+    assert "breaks the format" in shared.bob.fatal("pull")
+    assert shared.bob.refs() == before
+
+
+def test_a_deployment_removed_at_the_hub_is_said_and_not_published_again_by_itself(shared: Team) -> None:
+    for ref in shared.hub.refs():
+        shared.hub.git("update-ref", "-d", ref)
+    assert "no longer at origin" in shared.bob.ok("pull").err
+    assert shared.bob.live() == 3
+    assert "was removed at origin" in shared.bob.fatal("push")
+    shared.bob.ok("push", "origin", "etl/prod")
+    assert same(shared.hub, shared.bob)
+
+
+def test_two_hubs_with_different_histories_are_told_apart(shared: Team) -> None:
+    other = Project(shared.path / "other.git")
+    subprocess.run(["git", "clone", "-q", "--mirror", str(shared.hub.path), str(other.path)], check=True)
+    shared.bob.git("remote", "add", "other", str(other.path))
+    shared.ada.deploy("at the hub", "--push")
+    shared.bob.deploy("at the other", "--push", "--remote", "other")
+    before = shared.bob.refs()
+    assert "one published history at origin and another at other" in shared.bob.fatal("pull", "origin", code=4)
+    assert shared.bob.refs() == before
+
+
+def test_purge_with_push_leaves_nothing_anywhere(shared: Team) -> None:
+    shared.ada.ok("delete", "prod", "--purge", "-y", "--push")
+    assert shared.hub.refs() == {}
+    assert shared.ada.refs() == {}
+
+
+def test_configuration_that_gets_in_the_way_of_a_push(shared: Team) -> None:
+    for key, value in (
+        ("remote.origin.mirror", "true"),
+        ("push.pushOption", "x"),
+        ("push.gpgSign", "true"),
+        ("push.followTags", "true"),
+        ("fetch.prune", "true"),
+        ("push.default", "nothing"),
+        ("color.ui", "always"),
+    ):
+        shared.ada.git("config", key, value)
+    shared.ada.deploy("d4", "--push")
+    assert shared.hub.live() == 4
+    assert "refs/heads/main" in shared.hub.git("for-each-ref")
+
+
+def test_the_code_of_a_detached_deploy_travels_with_it(shared: Team) -> None:
+    shared.ada.git("checkout", "-q", "--detach")
+    code = shared.ada.commit("Detached", x="y")
+    shared.ada.deploy("d4", "--push")
+    assert shared.hub.refs()["refs/deployments/etl/prod/sources/4"] == code
