@@ -420,3 +420,31 @@ def test_the_code_of_a_detached_deploy_travels_with_it(shared: Team) -> None:
     code = shared.ada.commit("Detached", x="y")
     shared.ada.deploy("d4", "--push")
     assert shared.hub.refs()["refs/deployments/etl/prod/sources/4"] == code
+
+
+# What is known
+
+
+def test_status_against_a_remote(shared: Team) -> None:
+    shared.bob.ok("update", "prod", "paused=true")
+    assert (
+        "unpublished: 1 events that origin lacks; git deployments push origin etl/prod" in shared.bob.ok("status").out
+    )
+    shared.ada.deploy("d4", "--push")
+    shared.bob.ok("fetch")
+    assert "diverged: 1 unpublished and 1 more at origin" in shared.bob.ok("status").out
+    (row,) = shared.bob.ok("status", "--json", "--remote", "origin").json
+    assert (row["remote"], row["unpublished"], row["behind"], row["diverged"]) == ("origin", 1, 1, True)
+    shared.bob.ok("pull")
+    shared.bob.ok("push")
+    assert shared.bob.ok("status").out == "nothing needs attention\n"
+    shared.ada.ok("fetch")
+    assert "behind: 1 events more at origin; git deployments pull" in shared.ada.ok("status").out
+
+
+def test_an_unpublished_number_is_shown_as_provisional(shared: Team) -> None:
+    shared.bob.deploy("d4")
+    numbers = [line.replace("*", "").split()[0] for line in shared.bob.ok("versions", "prod").out.splitlines()]
+    assert numbers == ["v4?", "v3", "v2", "v1"]
+    shared.bob.ok("push")
+    assert "?" not in shared.bob.ok("versions", "prod").out

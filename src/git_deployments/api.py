@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import NamedTuple
 
-from git_deployments import audit, history, store
+from git_deployments import audit, history, store, sync
 from git_deployments.audit import Finding
 from git_deployments.compare import Difference, two_versions, version_differences
 from git_deployments.history import State
@@ -181,6 +181,26 @@ class Deployments:
     def delete(self, name: str, *, message: str = "") -> Outcome:
         """The deployment goes from lists; its log stays and tells so."""
         return self._one(name, store.deleting(message))
+
+    # Remotes
+
+    def fetch(self, remote: str | None = None, *names: str) -> sync.Fetched:
+        """Look at what a remote has (default: the default remote). Raises `sync.Rewound`, `git.GitFailed`."""
+        return sync.fetch(self._repository, self._remote(remote), builtins.list(names) or None)
+
+    def pull(self, remote: str | None = None, *names: str) -> sync.Pulled:
+        """Bring together what is published and what is not; what is contested is in the result.
+
+        Raises `sync.BadRemote`, `sync.Rewound`, `integrate.TwoHistories`; then nothing has changed.
+        """
+        return sync.pull(self._repository, self._remote(remote), builtins.list(names) or None)
+
+    def push(self, remote: str | None = None, *names: str) -> sync.Pushed:
+        """Publish what is unpublished. Raises `sync.Diverged`, `sync.Lost`, `sync.Declined`, `sync.Gone`."""
+        return sync.push(self._repository, self._remote(remote), builtins.list(names) or None)
+
+    def _remote(self, remote: str | None) -> str:
+        return sync.chosen_remote(self._repository, remote)
 
     def _one(self, name: str, decide: Decide) -> Outcome:
         return self._write([history.find(self._repository, name).name], decide)[0]

@@ -162,7 +162,7 @@ class _Work:
             frozenset(request.allow_secret),
         )
         self._infos: dict[tuple[str | None, str | None], VersionInfo] = {}
-        self._flows: dict[tuple[str, str, str | None], Flow | None] = {}
+        self._flows: dict[tuple[str, str, str | None, str | None], Flow | None] = {}
         self._kept: dict[str, bool] = {}
         self.paths = tuple(self._from_root(path) for path in request.paths)
 
@@ -184,7 +184,7 @@ class _Work:
     def _name(self, draft: Draft, directory: str) -> str:
         flow = draft.flow_name
         if flow is None and draft.entrypoint:
-            found = self.flow(draft.entrypoint, directory, self._info(None, None).commit_sha)
+            found = self.flow(draft.entrypoint, directory, self._info(None, None).commit_sha, None)
             if found is None:
                 raise BadEntrypoint(
                     f"no file of module entrypoint '{shown(draft.entrypoint)}' is here to read the flow's name from; "
@@ -204,21 +204,24 @@ class _Work:
     def _message(self, commit: str) -> str | None:
         return checkout.first_line(self.repository, commit)
 
-    def flow(self, entrypoint: str, directory: str, commit: str | None) -> Flow | None:
-        """The flow of an entrypoint; None where a module's file is not here. Raises `BadEntrypoint`."""
-        key = (entrypoint, directory, commit)
+    def flow(self, entrypoint: str, directory: str, commit: str | None, name: str | None) -> Flow | None:
+        """The flow of an entrypoint; None where a module's file is not here. Raises `BadEntrypoint`.
+
+        `name`: the flow's, where the manifest gives it; then the code need not say it.
+        """
+        key = (entrypoint, directory, commit, name)
         if key not in self._flows:
-            self._flows[key] = self._read_flow(entrypoint, directory, commit)
+            self._flows[key] = self._read_flow(entrypoint, directory, commit, name)
         return self._flows[key]
 
-    def _read_flow(self, entrypoint: str, directory: str, commit: str | None) -> Flow | None:
+    def _read_flow(self, entrypoint: str, directory: str, commit: str | None, name: str | None) -> Flow | None:
         files, function = split_entrypoint(entrypoint)
         here = commit if commit and checkout.present(self.repository, commit) else None
         for file in files:
             path = posixpath.join(directory, file)
             content = checkout.file_at(self.repository, here, path) if here else None
             if content is not None:
-                return read_flow(content, path, function)
+                return read_flow(content, path, function, name)
         for file in files:
             path = posixpath.join(directory, file)
             content = self._work_tree_file(path)
@@ -227,7 +230,7 @@ class _Work:
                     self.warnings.append(
                         f"{shown(path)} is not in the source commit {here[:12]}; commit it before deploying"
                     )
-                return read_flow(content, path, function)
+                return read_flow(content, path, function, name)
         if len(files) == 1:
             raise BadEntrypoint(
                 f"there is no file {shown(posixpath.join(directory, files[0]))}; correct the entrypoint"
@@ -281,7 +284,7 @@ class _Work:
             entrypoint = entry.properties["entrypoint"]
             flow = None
             if isinstance(entrypoint, str) and entrypoint:
-                flow = self.flow(entrypoint, candidate.directory, commit)
+                flow = self.flow(entrypoint, candidate.directory, commit, entry.flow_name)
             derived: dict[str, Json] = flow.schema if flow else {}
             if derived:
                 entry = manifest.retype(entry, candidate.draft, self.context, derived)

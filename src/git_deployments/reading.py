@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from git_deployments import render
+from git_deployments.checkout import default_remote
 from git_deployments.compare import Difference, two_versions, version_differences
 from git_deployments.console import App, as_json, as_rows, emit, emit_one, note, say, warn
 from git_deployments.errors import DONE, NO, DeploymentsError
@@ -33,6 +35,9 @@ from git_deployments.names import BadName, check, shown
 from git_deployments.render import Row
 from git_deployments.repository import Repository
 from git_deployments.resolve import resolve
+
+if TYPE_CHECKING:
+    from git_deployments.sync import Standing
 
 
 class UnknownKey(DeploymentsError):
@@ -102,9 +107,18 @@ def versions_command(app: App, name: str, limit: int | None, json: bool, templat
         return DONE
     app.page()
     palette = app.palette
-    lines = render.table(render.version_cells(version, live) for version in found)
+    provisional = _provisional(repository, state)
+    lines = render.table(render.version_cells(version, live, version.commit in provisional) for version in found)
     _say_all(palette.paint("green", line) if line.startswith("*") else line for line in lines)
     return DONE
+
+
+def _provisional(repository: Repository, state: State) -> set[str]:
+    if not repository.remotes:
+        return set()
+    from git_deployments.sync import unpublished_versions
+
+    return unpublished_versions(repository, state)
 
 
 @click.command("show")
@@ -296,25 +310,37 @@ def _code_diff(app: App, before: Version, after: Version, exit_code: bool) -> in
 
 @click.command("status")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--remote", metavar="REMOTE", help="Compare with what was last seen there (default: the default remote).")
 @as_rows
 @click.pass_obj
-def status_command(app: App, names: tuple[str, ...], json: bool, template: str | None) -> int:
-    """Show what needs attention: unrecorded moves, rollbacks that are still live, holds."""
+def status_command(app: App, names: tuple[str, ...], remote: str | None, json: bool, template: str | None) -> int:
+    """Show what needs attention: what is unpublished or behind, unrecorded moves, rollbacks still live, holds."""
+    from git_deployments import sync
+
     repository = app.repository
-    found = [state for state in states(repository, match(repository, names) if names else None) if not state.deleted]
+    wanted = match(repository, names) if names else None
+    found = [state for state in states(repository, wanted) if not state.deleted]
+    where = sync.check_remote(repository, remote) if remote else default_remote(repository)
+    seen = sync.tracked(repository, where, wanted) if where else {}
+    compared = {state.name: sync.standing(repository, state, seen.get(state.name)) for state in found if where}
     if json or template is not None:
-        emit(map(status_row, found), json, template, STATUS_FIELDS)
+        rows = (_status_row(state, where, compared.get(state.name)) for state in found)
+        emit(rows, json, template, STATUS_FIELDS)
         return DONE
     lines = [line for state in found for line in _status_lines(repository, state)]
+    if where:
+        lines += [line for state in found for line in _standing_lines(state.name, where, compared[state.name])]
     _say_all(lines or ["nothing needs attention"])
     return DONE
 
 
-STATUS_FIELDS = ("name", "live", "latest", "rolled_back", "held", "unrecorded", "leftovers", "problem")
+STATUS_FIELDS = (
+    "name", "live", "latest", "rolled_back", "held", "unrecorded", "leftovers", "problem",
+    "remote", "unpublished", "behind", "diverged",
+)  # fmt: skip
 
 
-def status_row(state: State) -> Row:
-    """What needs attention of one deployment."""
+def _status_row(state: State, remote: str | None, compared: Standing | None) -> Row:
     live, latest = state.live, state.latest
     return {
         "name": state.name,
@@ -325,7 +351,22 @@ def status_row(state: State) -> Row:
         "unrecorded": state.unrecorded,
         "leftovers": [version.number for version in state.leftovers],
         "problem": str(state.breach) if state.breach else None,
+        "remote": remote,
+        "unpublished": compared.unpublished if compared else None,
+        "behind": compared.behind if compared else None,
+        "diverged": bool(compared.unpublished and compared.behind) if compared else None,
     }
+
+
+def _standing_lines(name: str, remote: str, compared: Standing) -> Iterator[str]:
+    here, there = compared
+    where, shell = shown(remote), f"{shown(remote)} {shown(name)}"
+    if here and there:
+        yield (f"{shown(name)}: diverged: {here} unpublished and {there} more at {where}; git deployments pull {shell}")
+    elif here:
+        yield f"{shown(name)}: unpublished: {here} events that {where} lacks; git deployments push {shell}"
+    elif there:
+        yield f"{shown(name)}: behind: {there} events more at {where}; git deployments pull {shell}"
 
 
 def _status_lines(repository: Repository, state: State) -> Iterator[str]:
@@ -334,7 +375,9 @@ def _status_lines(repository: Repository, state: State) -> Iterator[str]:
         yield f"{name}: damaged: {state.breach}"
         return
     if state.exists and not state.refs.log:
-        yield f"{name}: no log here, so nothing can be written; get it from a remote"
+        yield f"{name}: no log here, so nothing can be written; git deployments pull"
+    if state.follows:
+        yield f"{name}: live was taken from {shown(state.follows)} without its log; git deployments pull"
     if state.unrecorded:
         yield _unrecorded(state)
     if state.leftovers:

@@ -265,11 +265,11 @@ def list_cells(state: State) -> tuple[str, ...]:
 LIST_HEADER = ("NAME", "LIVE", "LATEST", "VERSION", "SOURCE", "UPDATED", "BY", "")
 
 
-def version_cells(version: Version, live: str | None) -> tuple[str, ...]:
-    """One version of a deployment, for people."""
+def version_cells(version: Version, live: str | None, provisional: bool) -> tuple[str, ...]:
+    """One version of a deployment, for people. `provisional`: it is unpublished, its number may change."""
     what = version.message or version.source.info.message or ""
     return (
-        f"{'*' if version.commit == live else ' '} v{version.number}",
+        f"{'*' if version.commit == live else ' '} v{version.number}{'?' if provisional else ''}",
         first_line(version.label or ""),
         short(version.commit),
         short(version.source.commit),

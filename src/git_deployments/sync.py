@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from git_deployments import objects, store
 from git_deployments.audit import incoming_problems
-from git_deployments.checkout import is_ancestor
+from git_deployments.checkout import default_remote, is_ancestor
 from git_deployments.codec import parse_event
 from git_deployments.errors import NO, Contested, DeploymentsError
 from git_deployments.git import GitFailed, LostRace, RefChange, text
@@ -152,6 +152,34 @@ def logs_elsewhere(repository: Repository, remote: str) -> dict[str, dict[str, s
     return found
 
 
+class Standing(NamedTuple):
+    """How a deployment stands to a remote, as it was last seen."""
+
+    unpublished: int
+    """Events that are only here."""
+    behind: int
+    """Events that are only there."""
+
+
+def standing(repository: Repository, state: State, there: Tracked | None) -> Standing:
+    """Compare a deployment with what was last seen of it; `there` None: it was not."""
+    here = state.refs.log
+    seen = [there.log] if there else []
+    if here is None:
+        return Standing(0, len(unpublished(repository, *seen)) if seen else 0)
+    behind = len(unpublished(repository, seen[0], here)) if seen else 0
+    return Standing(len(unpublished(repository, here, *seen)), behind)
+
+
+def unpublished_versions(repository: Repository, state: State) -> set[str]:
+    """Commits of versions that no remote's log reaches as it was last seen; their numbers are provisional."""
+    if not repository.remotes or state.latest is None:
+        return set()
+    logs = [oid for _, oid in repository.git.refs(f"{REMOTE_ROOT}*/{encode(state.name)}/{LOG}")]
+    excluded = (f"^{log}" for log in logs)
+    return set(text(repository.git.run("rev-list", "--first-parent", state.latest.commit, *excluded, "--")).split())
+
+
 def check_remote(repository: Repository, remote: str) -> str:
     """The remote itself. Raises `UnknownRemote` where it is not configured."""
     if remote not in repository.remotes:
@@ -160,6 +188,17 @@ def check_remote(repository: Repository, remote: str) -> str:
             f"no remote '{shown(remote)}' is configured (there are: {there_are}); git remote add {shown(remote)} URL"
         )
     return remote
+
+
+def chosen_remote(repository: Repository, remote: str | None) -> str:
+    """The remote that was named, else the default one. Raises `UnknownRemote` where there is none."""
+    found = remote or default_remote(repository)
+    if found is None:
+        if not repository.remotes:
+            raise UnknownRemote("no remote is configured; git remote add origin URL")
+        there_are = ", ".join(map(shown, repository.remotes))
+        raise UnknownRemote(f"which remote? there are: {there_are}; name one, or git config deployments.remote NAME")
+    return found
 
 
 # Fetch

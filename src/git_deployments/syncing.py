@@ -8,25 +8,12 @@ import sys
 import click
 
 from git_deployments import render
-from git_deployments.checkout import default_remote
 from git_deployments.console import App, F, as_json, note, say, warn
 from git_deployments.errors import CONTESTED, DONE
 from git_deployments.integrate import Dispute, Integration
 from git_deployments.model import Event, Json
 from git_deployments.names import shown
-from git_deployments.repository import Repository
-from git_deployments.sync import Echo, Fetched, Pulled, Pushed, UnknownRemote, fetch, pull, push, silent
-
-
-def chosen_remote(repository: Repository, remote: str | None) -> str:
-    """The remote that was named, else the default one. Raises `UnknownRemote` where there is none."""
-    found = remote or default_remote(repository)
-    if found is None:
-        if not repository.remotes:
-            raise UnknownRemote("no remote is configured; git remote add origin URL")
-        there_are = ", ".join(map(shown, repository.remotes))
-        raise UnknownRemote(f"which remote? there are: {there_are}; name one, or git config deployments.remote NAME")
-    return found
+from git_deployments.sync import Echo, Fetched, Pulled, Pushed, chosen_remote, fetch, pull, push, silent
 
 
 def progress() -> Echo:

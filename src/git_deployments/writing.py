@@ -308,7 +308,7 @@ def _manner(app: App, options: dict[str, Any]) -> Manner:
         wanted = app.repository.flag("push")
     push = None
     if wanted:
-        from git_deployments.syncing import chosen_remote
+        from git_deployments.sync import chosen_remote
 
         push = chosen_remote(app.repository, remote)
     return Manner(options["json"], options["quiet"], options["dry_run"], push, remote, options["offline"])
