@@ -332,7 +332,9 @@ def parameter_problems(properties: Mapping[str, Json]) -> list[str]:
 
     if not schema.needs_validation(parameters, wanted):
         return []
-    return schema.mismatches(parameters, wanted, False)
+    whole = ("parameters:", "parameter_openapi_schema", "and more")
+    found = schema.mismatches(parameters, wanted, False)
+    return [line if line.startswith(whole) else f"parameters.{line}" for line in found]
 
 
 def _relative(repository: Repository, directory: str, file: str) -> str:

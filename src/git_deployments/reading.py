@@ -158,17 +158,24 @@ def show_row(repository: Repository, state: State, version: Version) -> Row:
 
 def _value_at(row: Row, path: str) -> Json:
     for place in (row["properties"], row["settings"], row):
-        value: Json = place
-        for part in path.split("."):
-            if isinstance(value, dict) and part in value:
-                value = value[part]
-            elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
-                value = value[int(part)]
-            else:
-                break
-        else:
-            return value
+        found = list(_reached(place, path.split(".")))
+        if found:
+            return found[0]
     raise UnknownKey(f"--key {shown(path)}: this version has no such key; 'git deployments show --json' has them all")
+
+
+def _reached(value: Json, path: list[str]) -> Iterator[Json]:
+    """What stands at a dotted path; keys that hold dots themselves are found too."""
+    if not path:
+        yield value
+    elif isinstance(value, list):
+        if path[0].isdigit() and int(path[0]) < len(value):
+            yield from _reached(value[int(path[0])], path[1:])
+    elif isinstance(value, dict):
+        for end in range(1, len(path) + 1):
+            key = ".".join(path[:end])
+            if key in value:
+                yield from _reached(value[key], path[end:])
 
 
 def _text_of(value: Json) -> str:

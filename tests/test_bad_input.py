@@ -1,0 +1,230 @@
+"""Bad input: one line that names the place and what to do; exit 128; no ref moved, no object left behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Project
+
+HEAD = "deployments:\n- name: prod\n  flow_name: etl\n"
+LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{key}: &{key} [{','.join([f'*{before}'] * 9)}]\n" for before, key in zip("abcdefgh", "bcdefghi", strict=True)
+)
+CLONE = "prefect.deployments.steps.git_clone"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["prefect.yaml"]),
+        ("- a\n- b\n", ["prefect.yaml"]),
+        ("deployments: [\n", ["prefect.yaml", "2"]),
+        ("deployments:\n\t- name: x\n", ["prefect.yaml:2"]),
+        (HEAD + "  tags: [a\n", ["prefect.yaml"]),
+        (HEAD + "  description: a: b\n", ["prefect.yaml:4"]),
+        (HEAD + "  tags: *nope\n", ["prefect.yaml:4", "nope"]),
+        (HEAD + "  name: twice\n", ["prefect.yaml:4", "name", "line 2"]),
+        (HEAD + "  description: !!python/object:os.system x\n", ["prefect.yaml:4", "tag"]),
+        (HEAD + "  parameters: {x: .nan}\n", ["prefect.yaml", "JSON"]),
+        ("---\n" + HEAD + "---\n" + HEAD, ["prefect.yaml", "document"]),
+        (HEAD + "  parameters: " + "[" * 200 + "]" * 200 + "\n", ["prefect.yaml"]),
+        (HEAD + "  parameters: " + "[" * 100_000, ["prefect.yaml"]),
+        (LAUGHS + HEAD, ["prefect.yaml"]),
+        (HEAD + "  descriptoin: x\n", ["prefect.yaml:4", "prod", "descriptoin", "description"]),
+        (HEAD + "  tags: 3\n", ["prefect.yaml:4", "prod", "tags"]),
+        (HEAD + "  paused: maybe\n", ["prefect.yaml:4", "prod", "paused"]),
+        (HEAD + "  parameters: [1]\n", ["prefect.yaml:4", "prod", "parameters"]),
+        (HEAD + "  concurrency_limit: many\n", ["prefect.yaml:4", "prod", "concurrency_limit"]),
+        (HEAD + "  schedules: [{cron: '* * * * *', interval: 5}]\n", ["prefect.yaml:4", "prod", "schedules"]),
+        (HEAD + "  version_type: vcs:svn\n", ["prefect.yaml:4", "vcs:git"]),
+        (HEAD + "  version: latest\n", ["prefect.yaml:4", "latest"]),
+        (HEAD + "  created_by: me\n", ["prefect.yaml:4", "created_by"]),
+        (HEAD + "  description: '{{ image }}'\n", ["prefect.yaml:4", "prod", "description", "cannot be known"]),
+        ("deployments:\n- flow_name: etl\n", ["prefect.yaml:2", "name"]),
+        ("deployments:\n- name: a%b\n  flow_name: x\n", ["prefect.yaml:2", "a%b", "%"]),
+        ("deployments:\n- name: live\n  flow_name: x\n", ["prefect.yaml:2", "reserved"]),
+        ("deployments:\n- name: " + "x" * 300 + "\n", ["prefect.yaml:2", "300 bytes"]),
+    ],
+)  # fmt: skip
+def test_broken_manifests(project: Project, text: str, words: list[str]) -> None:
+    project.write("prefect.yaml", text)
+    line = project.fatal("deploy")
+    for word in words:
+        assert word in line
+    assert len(line) < 600
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"name: \x80\n", b"a: \x00\n", "deployments: é".encode("utf-16")])
+def test_manifests_that_are_no_text(project: Project, data: bytes) -> None:
+    (project.path / "prefect.yaml").write_bytes(data)
+    assert "prefect.yaml" in project.fatal("deploy")
+
+
+@pytest.mark.parametrize(
+    ("entry", "environment", "key"),
+    [
+        ({"job_variables": {"env": {"X": "{{ $MY_TOKEN }}"}}}, {"MY_TOKEN": "hunter22"}, "job_variables.env.X"),
+        ({"parameters": {"p": "{{ $DB_PASSWORD }}"}}, {"DB_PASSWORD": "hunter22"}, "parameters.p"),
+        ({"parameters": {"p": "{{ $STRIPE_KEY }}"}}, {"STRIPE_KEY": "hunter22"}, "parameters.p"),
+        ({"description": "ghp_" + "hunter22" * 5}, {}, "description"),
+        ({"parameters": {"aws": "AKIAHUNTER22HUNTER22"}}, {}, "parameters.aws"),
+        ({"parameters": {"key": "-----BEGIN OPENSSH PRIVATE KEY-----\nhunter22\n"}}, {}, "parameters.key"),
+        ({"pull": [{CLONE: {"repository": "https://me:hunter22@example.com/r"}}]}, {}, "repository"),
+        (
+            {"pull": [{CLONE: {"repository": "https://e.com/r", "access_token": "hunter22hunter22"}}]},
+            {},
+            "access_token",
+        ),
+    ],
+)
+def test_secrets_do_not_enter_history(
+    project: Project, entry: dict[str, Any], environment: dict[str, Any], key: str
+) -> None:
+    project.manifest(**entry)
+    line = project.fatal("deploy", **environment)
+    assert key in line
+    assert "--allow-secret" in line
+    assert "hunter22" not in line.lower()
+    done = subprocess.run(["git", "cat-file", "--batch-all-objects", "--batch"], cwd=project.path, capture_output=True)
+    assert b"hunter22" not in done.stdout.lower()
+    project.ok("deploy", "--allow-secret", key.rpartition(".")[2], **environment)
+
+
+def test_references_to_blocks_are_no_secrets(project: Project) -> None:
+    step = {CLONE: {"repository": "https://e.com/r", "access_token": "{{ prefect.blocks.secret.github-token }}"}}
+    project.deploy("x", pull=[step])
+
+
+def test_update_keeps_secrets_out_too(project: Project) -> None:
+    project.deploy()
+    line = project.fatal("update", "prod", "parameters.password=hunter22")
+    assert "parameters.password" in line
+    assert "hunter22" not in line
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "words"),
+    [
+        ("nope.py:load", ["nope.py", "entrypoint"]),
+        ("flow.py:lod", ["lod", "load", "flow.py"]),
+        ("flow.py", ["entrypoint"]),
+        ("/etc/passwd:x", ["entrypoint"]),
+        ("../flow.py:load", ["entrypoint"]),
+        ("broken.py:load", ["broken.py", "1"]),
+    ],
+)
+def test_entrypoints_that_are_not_there(project: Project, entrypoint: str, words: list[str]) -> None:
+    project.commit("Flow", **{"flow.py": "def load(n: int = 1): ...\n", "broken.py": "def load(:\n"})
+    project.manifest(entrypoint=entrypoint)
+    line = project.fatal("deploy")
+    for word in [*words, "prefect.yaml:1", "prod"]:
+        assert word in line
+
+
+def test_parameters_that_do_not_fit(project: Project) -> None:
+    project.commit("Flow", **{"flow.py": "def load(n: int, day: str = ''): ...\n"})
+    project.manifest(entrypoint="flow.py:load", parameters={"n": "many"})
+    line = project.fatal("deploy")
+    for words in ("prefect.yaml:1", "prod", "n", "enforce_parameter_schema: false"):
+        assert words in line
+    project.manifest(entrypoint="flow.py:load", parameters={"n": "many"}, enforce_parameter_schema=False)
+    project.ok("deploy")
+    project.manifest(entrypoint="flow.py:load", parameters={"extra": 1})
+    project.ok("deploy")
+    project.ok("update", "prod", "parameters.day=2026-01-02")
+    assert project.ok("show", "prod", "--key", "parameters.day").out == "2026-01-02\n"
+    assert "parameters" in project.fatal("update", "prod", "parameters.n=many")
+
+
+def test_several_entries_want_a_choice(project: Project) -> None:
+    entries = [{"name": half, "flow_name": "etl"} for half in ("a", "b")]
+    project.write("prefect.yaml", json.dumps({"deployments": entries}))
+    assert "etl/a, etl/b; name some of them, or use --all" in project.fatal("deploy")
+    assert "the manifest has no deployment 'c'" in project.fatal("deploy", "c")
+    assert project.run("deploy", "a", "--all").code == 129
+    project.ok("deploy", "a", "etl/b")
+
+
+def test_two_entries_of_one_name(project: Project) -> None:
+    entries = [{"name": "a", "flow_name": "etl"}, {"name": "a", "flow_name": "etl", "description": "x"}]
+    project.write("prefect.yaml", json.dumps({"deployments": entries}))
+    assert "a" in project.fatal("deploy", "--all")
+    project.write("prefect.yaml", json.dumps({"deployments": entries[:1]}))
+    project.write("other.yaml", json.dumps({"deployments": entries[:1]}))
+    assert "two entries are named 'etl/a'" in project.fatal("deploy", "--all", "-f", "prefect.yaml", "-f", "other.yaml")
+
+
+def test_names_that_a_file_system_may_confuse(project: Project) -> None:
+    project.deploy(flow="ETL")
+    project.manifest(flow="etl")
+    assert "differs from 'ETL/prod' only by case" in project.fatal("deploy")
+
+
+def test_manifests_that_are_not_there(project: Project, tmp_path: Path) -> None:
+    assert "write one, or name a manifest with -f" in project.fatal("deploy")
+    assert "nope.yaml" in project.fatal("deploy", "-f", "nope.yaml")
+    outside = tmp_path / "prefect.yaml"
+    outside.write_text(HEAD)
+    assert "outside of this repository" in project.fatal("deploy", "-f", str(outside))
+    subprocess.run(["git", "clone", "-q", "--bare", str(project.path), str(tmp_path / "bare.git")], check=True)
+    assert "in this bare repository" in Project(tmp_path / "bare.git").fatal("deploy", "--offline")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("description", "is not KEY=VALUE"),
+        ("descriptoin=x", "did you mean 'description'?"),
+        ("version=2", "--version"),
+        ("name=x", "never changes"),
+        ("created_by=x", "cannot be updated"),
+        ("work_pool=x", "work_pool_name"),
+        ("tags=3", "tags"),
+        ("paused=maybe", "paused"),
+        ("description.x=1", "no mapping"),
+        ("parameters=[1]", "parameters"),
+        ("schedules=[{}]", "schedules"),
+        ("concurrency_limit=-1", "concurrency_limit"),
+        ("parameters={a: [}", "parameters"),
+    ],
+)
+def test_bad_updates(project: Project, assignment: str, words: str) -> None:
+    project.deploy()
+    assert words in project.fatal("update", "prod", assignment)
+
+
+def test_updates_keep_their_text(project: Project) -> None:
+    project.deploy("x", job_variables={"env": {"A": "1"}}, parameters={"n": 1})
+    words = [
+        "description=1.10",
+        "job_variables.env.B=0123456",
+        "parameters.n=2",
+        "job_variables.image=1.10",
+        "tags=[a]",
+    ]
+    project.ok("update", "prod", *words)
+    stored = json.loads(project.git("show", "refs/deployments/etl/prod/live:deployment.json"))
+    assert stored["description"] == "1.10"
+    assert stored["job_variables"] == {"env": {"A": "1", "B": "0123456"}, "image": "1.10"}
+    assert stored["parameters"] == {"n": 2}
+    project.ok("update", "prod", "--unset", "job_variables.env.A", "--unset", "tags", "description=😀")
+    stored = json.loads(project.git("show", "refs/deployments/etl/prod/live:deployment.json"))
+    assert stored["job_variables"]["env"] == {"B": "0123456"}
+    assert (stored["tags"], stored["description"]) == ([], "😀")
+    assert "no such key" in project.fatal("update", "prod", "--unset", "parameters.nope")
+
+
+def test_unknown_deployments_name_the_nearest(versions: Project) -> None:
+    for command in ("show", "versions", "log", "diff", "rollback", "promote", "delete"):
+        assert "did you mean 'etl/prod'?" in versions.fatal(command, "etl/pord")
+
+
+def test_nothing_to_update_is_a_usage_error(versions: Project) -> None:
+    assert versions.run("update", "prod").code == 129
+    assert versions.run("update", "prod", "paused=true", "--version", "x").code == 129
+    assert versions.run("deploy", "--paths", "x").code == 129
