@@ -228,3 +228,14 @@ def test_nothing_to_update_is_a_usage_error(versions: Project) -> None:
     assert versions.run("update", "prod").code == 129
     assert versions.run("update", "prod", "paused=true", "--version", "x").code == 129
     assert versions.run("deploy", "--paths", "x").code == 129
+
+
+def test_a_new_entrypoint_brings_its_schema_from_the_source_commit(project: Project) -> None:
+    flows = "def load(n: int = 1): ...\ndef other(day: str = ''): ...\n"
+    project.commit("Flow", **{"flow.py": flows})
+    project.deploy("x", entrypoint="flow.py:load")
+    project.commit("Later", **{"flow.py": "def other(changed: int = 1): ...\n"})
+    project.ok("update", "prod", "entrypoint=flow.py:other")
+    schema = json.loads(project.ok("show", "prod", "--key", "parameter_openapi_schema").out)
+    assert list(schema["properties"]) == ["day"]
+    assert "nope.py" in project.fatal("update", "prod", "entrypoint=nope.py:x")

@@ -154,9 +154,7 @@ class Deployments:
             check_label(version)
         context = Context(self._repository.environment, frozenset(), frozenset(allow_secret))
 
-        def change(properties: dict[str, Json], settings: dict[str, Json]) -> tuple[dict[str, Json], dict[str, Json]]:
-            return revise.apply(assignments, properties, settings, context)
-
+        change = revise.changing(self._repository, assignments, context)
         revision = store.Revision(change, version, live, expect_live)
         return self._one(name, store.updating(self._repository, revision, message))
 

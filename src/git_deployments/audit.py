@@ -27,7 +27,7 @@ from git_deployments.codec import (
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import Object, RefChange, text
 from git_deployments.history import Pointer, State, number_to_oid, pointer, states, walk
-from git_deployments.model import PROPERTIES, SETTINGS, Event, Json, Version
+from git_deployments.model import PROPERTIES, SETTINGS, Event, Json, Version, Watch, unwatched
 from git_deployments.names import fold, shown
 from git_deployments.refs import LIVE, ROOT, live_ref, parse_ref, source_ref, version_ref
 from git_deployments.repository import KEEP_REFS, Repository
@@ -69,7 +69,7 @@ class Finding(NamedTuple):
     """True: worth knowing, no breach."""
 
 
-def check(repository: Repository, wanted: Iterable[str] | None = None) -> Iterator[Finding]:
+def check(repository: Repository, wanted: Iterable[str] | None = None, watch: Watch = unwatched) -> Iterator[Finding]:
     """All findings on the named deployments, or on all and on what is none."""
     found = states(repository, wanted)
     if wanted is None:
@@ -77,7 +77,8 @@ def check(repository: Repository, wanted: Iterable[str] | None = None) -> Iterat
         yield from _collisions([state.name for state in found])
     yield from stale_locks(repository)
     broken = broken_refs(repository)
-    for state in found:
+    for done, state in enumerate(found, 1):
+        watch(done, len(found))
         yield from (_of(state, f"{ref} is broken: it names no object") for ref in broken if _is_of(ref, state.name))
         if state.exists:
             yield from _check_state(repository, state)

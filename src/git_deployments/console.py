@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from git_deployments import terminal
+from git_deployments.model import Watch, unwatched
 from git_deployments.render import Palette, Row, json_array, json_text, row_format
 from git_deployments.repository import Repository
 
@@ -84,3 +85,24 @@ def emit_one(row: Row, json: bool, template: str | None, fields: tuple[str, ...]
         say(json_text(row))
     elif template is not None:
         say(row_format(template, fields)(row))
+
+
+def progress(what: str) -> Watch:
+    """Shows on a terminal's standard error how far long work is, as git does; nowhere else."""
+    if not os.isatty(2):
+        return unwatched
+    import time
+
+    start = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        if time.monotonic() - start > _PATIENCE:
+            end = ", done.\n" if done == total else "\r"
+            sys.stderr.write(f"{what}: {done * 100 // total}% ({done}/{total}){end}")
+            sys.stderr.flush()
+
+    return show
+
+
+_PATIENCE = 1.0
+"""Seconds before progress is shown."""

@@ -14,7 +14,7 @@ from git_deployments import checkout, manifest, source, yamltext
 from git_deployments.errors import DeploymentsError
 from git_deployments.history import choices, matching
 from git_deployments.manifest import BadManifest, Context, Draft
-from git_deployments.model import Entry, Json, Place, Source, VersionInfo
+from git_deployments.model import Entry, Json, Place, Source, Version, VersionInfo, Watch, unwatched
 from git_deployments.names import check, shown
 from git_deployments.record import Draft as VersionDraft
 from git_deployments.repository import Repository
@@ -70,7 +70,11 @@ class _Candidate(NamedTuple):
 
 
 def prepare(
-    repository: Repository, request: Request, environment: Mapping[str, str], stdin: Callable[[], bytes]
+    repository: Repository,
+    request: Request,
+    environment: Mapping[str, str],
+    stdin: Callable[[], bytes],
+    watch: Watch = unwatched,
 ) -> Prepared:
     """Read the manifests and everything that their entries need; nothing is written.
 
@@ -85,7 +89,8 @@ def prepare(
     ]
     chosen = _choose(candidates, request)
     wishes: dict[str, Wish] = {}
-    for candidate in chosen:
+    for done, candidate in enumerate(chosen, 1):
+        watch(done, len(chosen))
         wish = work.wish(candidate)
         if wish.name in wishes:
             raise Selection(
@@ -321,6 +326,23 @@ class _Work:
         if commit not in self._kept:
             self._kept[commit] = checkout.is_kept(self.repository, commit)
         return not self._kept[commit]
+
+
+def schema_at_source(repository: Repository, version: Version, entrypoint: Json) -> dict[str, Json]:
+    """The parameter schema of an entrypoint in the code of a version. Raises `BadEntrypoint`."""
+    if not isinstance(entrypoint, str) or not entrypoint:
+        return {}
+    files, function = split_entrypoint(entrypoint)
+    source = version.source
+    for file in files:
+        path = posixpath.join(source.directory, file)
+        content = checkout.file_at(repository, source.commit, path) if source.commit else None
+        if content is not None:
+            return read_flow(content, path, function, version.name.partition("/")[0]).schema
+    raise BadEntrypoint(
+        f"the code of v{version.number} has no file for entrypoint '{shown(entrypoint)}', or is not here; "
+        "also give parameter_openapi_schema, or deploy from the code that has it"
+    )
 
 
 def parameter_problems(properties: Mapping[str, Json]) -> list[str]:

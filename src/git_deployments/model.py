@@ -6,8 +6,17 @@ frozen dataclass costs six times as much at import.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Union
+
+Watch = Callable[[int, int], None]
+"""Is told how far long work is: (done, of how many)."""
+
+
+def unwatched(done: int, total: int) -> None:
+    """A `Watch` for where nobody looks."""
+    del done, total
+
 
 Json = Union[None, bool, int, float, str, list["Json"], dict[str, "Json"]]
 """What a JSON document may hold."""

@@ -12,7 +12,7 @@ import click
 from git_deployments import render
 from git_deployments.checkout import default_remote
 from git_deployments.compare import Difference, two_versions, version_differences
-from git_deployments.console import App, as_json, as_rows, emit, emit_one, note, say, warn
+from git_deployments.console import App, as_json, as_rows, emit, emit_one, note, progress, say, warn
 from git_deployments.errors import DONE, NO, DeploymentsError
 from git_deployments.history import (
     Pointer,
@@ -463,7 +463,7 @@ def fsck_command(app: App, names: tuple[str, ...], repair: bool, json: bool) -> 
         _repair(app, wanted)
     rows: list[Row] = []
     breaches = 0
-    for finding in audit.check(repository, wanted):
+    for finding in audit.check(repository, wanted, progress("Checking deployments")):
         breaches += not finding.notice
         rows.append({"name": finding.name or None, "problem": finding.problem, "notice": finding.notice})
         if not json:

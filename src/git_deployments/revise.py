@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from git_deployments import manifest, yamltext
-from git_deployments.deploy import parameter_problems
+from git_deployments.deploy import parameter_problems, schema_at_source
 from git_deployments.errors import DeploymentsError
 from git_deployments.manifest import BadManifest, Context
-from git_deployments.model import PROPERTIES, SETTINGS, Json, Place
+from git_deployments.model import PROPERTIES, SETTINGS, Json, Place, Version
 from git_deployments.names import shown
+from git_deployments.repository import Repository
+from git_deployments.store import Change
 
 _RECORDED = {
     "name": "a deployment's name never changes; deploy under the new name and delete this one",
@@ -79,6 +81,29 @@ def changes_settings_only(assignments: list[Assignment]) -> bool:
     return all(assignment.key.partition(".")[0] in SETTINGS for assignment in assignments)
 
 
+def changing(repository: Repository, assignments: list[Assignment], context: Context) -> Change:
+    """What the store is asked for. A new entrypoint brings its parameter schema, read from the source commit."""
+
+    def change(
+        live: Version, properties: dict[str, Json], settings: dict[str, Json]
+    ) -> tuple[dict[str, Json], dict[str, Json]]:
+        keys = {assignment.key.partition(".")[0] for assignment in assignments}
+        derive = "entrypoint" in keys and "parameter_openapi_schema" not in keys
+        after, patch = apply(assignments, properties, settings, context)
+        if derive and after["entrypoint"] != properties["entrypoint"]:
+            schema = schema_at_source(repository, live, after["entrypoint"])
+            after = {**after, "parameter_openapi_schema": schema}
+        problems = parameter_problems(after) if keys & _CHECKED_TOGETHER else []
+        if problems:
+            raise BadUpdate(f"{'; '.join(problems)}; correct the value, or also set enforce_parameter_schema=false")
+        return after, patch
+
+    return change
+
+
+_CHECKED_TOGETHER = {"entrypoint", "parameters", "parameter_openapi_schema", "enforce_parameter_schema"}
+
+
 def apply(
     assignments: list[Assignment],
     properties: Mapping[str, Json],
@@ -94,10 +119,6 @@ def apply(
     touched = list(dict.fromkeys(assignment.key.partition(".")[0] for assignment in assignments))
     checked = _checked({key: after[key] for key in touched}, before, context)
     new_properties = {key: checked.get(key, properties[key]) for key in PROPERTIES}
-    if any(key in touched for key in ("parameters", "parameter_openapi_schema", "enforce_parameter_schema")):
-        problems = parameter_problems(new_properties)
-        if problems:
-            raise BadUpdate(f"{'; '.join(problems)}; correct the value, or also set enforce_parameter_schema=false")
     return new_properties, {key: checked[key] for key in SETTINGS if key in checked}
 
 

@@ -253,8 +253,8 @@ def _same_path(repository: Repository, old: str, new: str, path: str) -> bool:
     return after is not None and after == before
 
 
-Change = Callable[[dict[str, Json], dict[str, Json]], tuple[Mapping[str, Json], Mapping[str, Json]]]
-"""From the live version's properties and the settings: (all properties, the settings that are assigned)."""
+Change = Callable[[Version, dict[str, Json], dict[str, Json]], tuple[Mapping[str, Json], Mapping[str, Json]]]
+"""From the live version, its properties and the settings: (all properties, the settings that are assigned)."""
 
 
 class Revision(NamedTuple):
@@ -272,7 +272,7 @@ def updating(repository: Repository, revision: Revision, reason: str) -> Decide:
     def decide(state: State) -> Decision:
         live = _live_version(repository, state, revision.expect)
         before = properties(repository, live)
-        after, patch = revision.change(dict(before), settings(repository, state.event))
+        after, patch = revision.change(live, dict(before), settings(repository, state.event))
         new_settings = changed_settings(repository, state, patch)
         if after == before and revision.label is None:
             step = Step("update", reason, None, False, state.live, new_settings, state.held) if new_settings else None

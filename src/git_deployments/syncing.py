@@ -16,7 +16,7 @@ from git_deployments.names import shown
 from git_deployments.sync import Echo, Fetched, Pulled, Pushed, chosen_remote, fetch, pull, push, silent
 
 
-def progress() -> Echo:
+def echo() -> Echo:
     """git's progress goes on to a terminal, and nowhere else."""
     if not os.isatty(2):
         return silent
@@ -46,7 +46,7 @@ def fetch_command(app: App, remote: str | None, names: tuple[str, ...], quiet: b
     """Look at what a remote has, and change nothing here but what was last seen of it."""
     repository = app.repository
     where = chosen_remote(repository, remote)
-    found = fetch(repository, where, list(names) or None, progress())
+    found = fetch(repository, where, list(names) or None, echo())
     if json:
         say(render.json_text(_fetched_rows(found)))
     elif not quiet:
@@ -72,7 +72,7 @@ def pull_command(app: App, remote: str | None, names: tuple[str, ...], quiet: bo
     """
     repository = app.repository
     where = chosen_remote(repository, remote)
-    pulled = pull(repository, where, list(names) or None, progress())
+    pulled = pull(repository, where, list(names) or None, echo())
     if json:
         say(render.json_text([_integration_row(one) for one in pulled.integrations]))
     elif not quiet:
@@ -155,7 +155,7 @@ def push_command(app: App, remote: str | None, names: tuple[str, ...], quiet: bo
     """Publish what is unpublished: all of it, or of the named deployments, atomically or not at all."""
     repository = app.repository
     where = chosen_remote(repository, remote)
-    pushed = push(repository, where, list(names) or None, progress())
+    pushed = push(repository, where, list(names) or None, echo())
     for line in pushed.warnings:
         warn(line)
     if json:

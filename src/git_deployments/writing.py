@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import click
 
 from git_deployments import render
-from git_deployments.console import App, F, as_json, note, say, warn
+from git_deployments.console import App, F, as_json, note, progress, say, warn
 from git_deployments.errors import DONE, NOT_LIVE, DeploymentsError
 from git_deployments.history import (
     Pointer,
@@ -138,7 +138,8 @@ def deploy_command(app: App, /, **options: Any) -> int:
         allow_secret=options["allow_secret"],
     )
     app.repository.foresee_write()
-    wishes, warnings = deploy.prepare(app.repository, request, app.environment, sys.stdin.buffer.read)
+    watch = progress("Reading deployments")
+    wishes, warnings = deploy.prepare(app.repository, request, app.environment, sys.stdin.buffer.read, watch)
     for line in warnings:
         warn(line)
 
@@ -184,7 +185,7 @@ def update_command(app: App, /, **options: Any) -> int:
     repository.foresee_write()
     context = Context(app.environment, frozenset(), frozenset(options["allow_secret"]))
     revision = Revision(
-        lambda properties, current: revise.apply(assignments, properties, current, context),
+        revise.changing(repository, assignments, context),
         options["label"],
         not options["no_live"],
         options["expect"],
@@ -348,13 +349,13 @@ def _first_contact(repository: Repository, manner: Manner) -> None:
         return
     from git_deployments import sync
     from git_deployments.checkout import default_remote
-    from git_deployments.syncing import progress
+    from git_deployments.syncing import echo
 
     remote = manner.remote or default_remote(repository)
     if remote is None:
         return
     try:
-        sync.pull(repository, remote, None, progress())
+        sync.pull(repository, remote, None, echo())
     except DeploymentsError as error:
         warn(f"{shown(remote)} could not be asked, so the numbers are provisional: {error}")
 
@@ -363,11 +364,11 @@ def _written_and_published(
     repository: Repository, manner: Manner, wanted: Callable[[], list[str]], decide: Decide
 ) -> list[Outcome]:
     from git_deployments import sync
-    from git_deployments.syncing import progress, tell_disputes, tell_pulled, tell_pushed
+    from git_deployments.syncing import echo, tell_disputes, tell_pulled, tell_pushed
 
     assert manner.push is not None
     try:
-        written = sync.write(repository, manner.push, wanted, decide, progress())
+        written = sync.write(repository, manner.push, wanted, decide, echo())
     except sync.ContestedBefore as contested:
         tell_disputes(contested.pulled)
         raise
