@@ -67,6 +67,8 @@ def test_only_what_encode_writes_is_decoded(text: str) -> None:
         ("é/ü", "é/ü"),
         ("e\N{COMBINING ACUTE ACCENT}/x", "e%CC%81/x"),
         ("a\nb/c", "a%0Ab/c"),
+        ("flow/\U0001f600", "flow/%F0%9F%98%80"),
+        ("日本/語", "日本/語"),
         ("a\N{RIGHT-TO-LEFT OVERRIDE}b/c", "a%E2%80%AEb/c"),
     ],
 )

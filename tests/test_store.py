@@ -254,6 +254,9 @@ def test_a_lost_index_ref_is_made_again_by_the_next_write(versions: Project) -> 
     assert "no versions/<n> for 2" in versions.ok("fsck").out
     versions.ok("update", "prod", "paused=true")
     assert versions.refs()["refs/deployments/etl/prod/versions/2"] == before["refs/deployments/etl/prod/versions/2"]
+    versions.git("update-ref", "-d", "refs/deployments/etl/prod/versions/2")
+    versions.ok("fsck", "--repair")
+    assert versions.refs()["refs/deployments/etl/prod/versions/2"] == before["refs/deployments/etl/prod/versions/2"]
 
 
 # Sources
@@ -327,6 +330,22 @@ def test_a_promote_to_the_live_version_ends_a_hold(versions: Project) -> None:
     versions.ok("promote", "prod", "2")
     versions.deploy("d4")
     assert versions.live() == 4
+
+
+def test_the_version_that_is_live_can_be_held(versions: Project) -> None:
+    versions.ok("rollback", "prod")
+    out = versions.ok("rollback", "prod", "2", "--hold").out
+    assert "stays live; held until promote" in out
+    versions.manifest("d4")
+    assert versions.run("deploy").code == 3
+    assert versions.ok("fsck").out == ""
+    out = versions.ok("promote", "prod").out
+    assert "undo: git deployments rollback etl/prod v2 --hold" in out
+
+
+def test_an_update_says_whose_rollback_it_ends(versions: Project) -> None:
+    versions.ok("rollback", "prod", "-m", "wrong totals")
+    assert "this ends the rollback from v3 to v2 by Ada: wrong totals" in versions.ok("update", "prod", "tags=[x]").err
 
 
 def test_an_old_job_does_not_overtake_a_newer_one(versions: Project) -> None:
@@ -442,9 +461,25 @@ def test_the_undo_of_a_delete_brings_it_back(versions: Project) -> None:
     assert versions.ok("fsck").out == ""
 
 
+def test_what_comes_back_after_a_delete_keeps_its_code(project: Project) -> None:
+    project.git("checkout", "-q", "--detach")
+    code = project.commit("Detached work")
+    project.deploy()
+    project.git("checkout", "-q", "main")
+    project.ok("delete", "prod", "-y")
+    assert not any("/sources/" in ref for ref in project.refs())
+    project.deploy("again")
+    assert project.refs()["refs/deployments/etl/prod/sources/1"] == code
+
+
 def test_delete_asks(versions: Project) -> None:
     before = versions.refs()
-    assert versions.run("delete", "prod", stdin="n\n").code == 130
+    assert versions.run("delete", "prod", stdin="n\n").code == 1
+    nobody = versions.run("delete", "prod")
+    assert (nobody.code, nobody.err.splitlines()[-1]) == (
+        128,
+        "fatal: there is nobody to ask whether to delete; say -y if it is meant",
+    )
     assert versions.refs() == before
     assert versions.run("delete", "prod", stdin="y\n").code == 0
 

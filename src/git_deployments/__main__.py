@@ -66,7 +66,10 @@ def _read(ref: str) -> tuple[bytes, bytes]:
         return b"", b""
     os.close(in_read)
     os.close(out_write)
-    os.write(in_write, ref.encode() + b"\n")
+    try:
+        os.write(in_write, ref.encode() + b"\n")
+    except BrokenPipeError:  # git has found no repository and is gone already
+        return b"", b""
     os.close(in_write)
     data = b""
     while chunk := os.read(out_read, 65536):

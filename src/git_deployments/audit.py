@@ -424,7 +424,7 @@ _ACTION_RULES: Mapping[str, Callable[[Event], bool]] = {
     "deploy": lambda event: event.number is not None and event.after in (event.before, event.number),
     "update": lambda event: event.after == event.before or event.after == event.number is not None,
     "promote": lambda event: event.number is None and event.after is not None and event.after >= (event.before or 0),
-    "rollback": lambda event: event.number is None and 0 < (event.after or 0) < (event.before or 0),
+    "rollback": lambda event: event.number is None and 0 < (event.after or 0) < (event.before or 0) + event.held,
     "adopt": lambda event: event.number is not None or event.after != event.before,
     "delete": lambda event: event.number is None and event.after is None,
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from git_deployments.codec import parse_commit
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import text
-from git_deployments.repository import Repository
+from git_deployments.names import shown
+from git_deployments.repository import BadConfiguration, Repository
 from git_deployments.source import Checkout
 
 
@@ -61,6 +62,20 @@ def default_remote(repository: Repository) -> str | None:
     if upstream in remotes:
         return upstream
     return "origin" if "origin" in remotes else None
+
+
+def must_be_kept(repository: Repository, oid: str) -> bool:
+    """Whether `sources/<n>` belongs to a version of this code, `deployments.keepSource` heard first.
+
+    Raises `BadConfiguration`.
+    """
+    value = (repository.setting("keepSource") or "auto").lower()
+    if value not in ("auto", "always", "never"):
+        raise BadConfiguration(
+            f"deployments.keepSource is '{shown(value)}' and none of auto, always, never; "
+            "git config deployments.keepSource auto"
+        )
+    return value == "always" or (value == "auto" and not is_kept(repository, oid))
 
 
 def is_kept(repository: Repository, oid: str) -> bool:

@@ -122,7 +122,7 @@ def run(arguments: list[str]) -> int:
         return _fatal(error.format_message(), FATAL)
     except DeploymentsError as error:
         return _fatal(str(error), error.exit_code)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click turns the one into the other
         _forget_output()
         return _BROKEN_PIPE
     except OSError as error:

@@ -318,14 +318,9 @@ class _Work:
         return properties
 
     def _must_keep(self, commit: str) -> bool:
-        always = (self.repository.setting("keepSource") or "auto").lower()
-        if always in ("always", "true", "yes", "on", "1"):
-            return True
-        if always in ("never", "false", "no", "off", "0"):
-            return False
         if commit not in self._kept:
-            self._kept[commit] = checkout.is_kept(self.repository, commit)
-        return not self._kept[commit]
+            self._kept[commit] = checkout.must_be_kept(self.repository, commit)
+        return self._kept[commit]
 
 
 def schema_at_source(repository: Repository, version: Version, entrypoint: Json) -> dict[str, Json]:

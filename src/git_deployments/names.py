@@ -118,11 +118,15 @@ def _risky_places(half: str) -> set[int]:
 
 
 def _confusable_places(half: str) -> set[int]:
-    """Positions of characters beyond ASCII that look like nothing, or that NFC would rewrite."""
-    import unicodedata
+    """Positions of characters beyond ASCII that look like nothing, or that NFC would rewrite.
 
-    places = {i for i, c in enumerate(half) if not c.isascii() and not c.isprintable()}
-    if not unicodedata.is_normalized("NFC", half):
+    By Unicode 3.2, which every Python has beside its own: the encoding must not change with the
+    version of Python, so what came later is always encoded.
+    """
+    from unicodedata import ucd_3_2_0 as unicode
+
+    places = {i for i, c in enumerate(half) if not c.isascii() and unicode.category(c)[0] in "CZ"}
+    if unicode.normalize("NFC", half) != half:
         places |= {i for i, c in enumerate(half) if not c.isascii()}
     return places
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from git_deployments.checkout import must_be_kept, present
 from git_deployments.codec import (
     GITLINK,
     SETTINGS_FILE,
@@ -79,6 +80,8 @@ class Record(NamedTuple):
     """The version that was made."""
     event: Event
     """The newest one written."""
+    held_before: bool
+    """It was held until then."""
     adopted: tuple[Event, ...]
     """Events that recorded what had happened outside of the log before."""
     changes: tuple[RefChange, ...]
@@ -109,17 +112,11 @@ def build(repository: Repository, objects: Objects, who: Who, state: State, step
         adopted.append(event)
     before = position.live
     if step.action == "adopt":
+        newest = adopted[-1] if adopted else state.event
+        assert newest is not None
         changes = _changes(repository, state, position, None, step)
-        return Record(
-            state.name,
-            step.action,
-            position_after(state.name, state.event).live,
-            before,
-            None,
-            adopted[-1],
-            tuple(adopted),
-            tuple(changes),
-        )
+        start = position_after(state.name, state.event).live
+        return Record(state.name, step.action, start, before, None, newest, state.held, tuple(adopted), tuple(changes))
     made = make(repository, objects, who, position, step.draft) if step.draft else None
     if made and step.goes_live:
         step = step._replace(live=pointer(made))
@@ -127,7 +124,9 @@ def build(repository: Repository, objects: Objects, who: Who, state: State, step
         position = with_settings(objects, position, step.settings or SETTINGS)
     event, position = append(objects, who, position, step, made)
     changes = _changes(repository, state, position, made, step)
-    return Record(state.name, step.action, before, position.live, made, event, tuple(adopted), tuple(changes))
+    return Record(
+        state.name, step.action, before, position.live, made, event, state.held, tuple(adopted), tuple(changes)
+    )
 
 
 def with_settings(objects: Objects, position: Position, document: Mapping[str, Json]) -> Position:
@@ -274,9 +273,24 @@ def _changes(
     else:
         if made and step.draft and step.draft.keep_source and made.source.commit:
             yield RefChange(source_ref(name, made.number), made.source.commit, refs.sources.get(made.number))
+        if state.event and state.event.action == "delete":
+            yield from _revived_sources(repository, state)
         yield from _index_changes(repository, state, after, made)
     yield RefChange(live_ref(name), after.live.commit if after.live else None, refs.live)
     yield RefChange(log_ref(name), after.log, refs.log)
+
+
+def _revived_sources(repository: Repository, state: State) -> Iterator[RefChange]:
+    """The `sources/<n>` that a delete took away: what comes back must not lose its code."""
+    latest = state.latest
+    keep = repository.number("keepRefs", KEEP_REFS) or None
+    for object_ in walk(repository, latest.commit, limit=keep) if latest else ():
+        version = parse_version(object_)
+        code = version.source.commit
+        if version.number in state.refs.sources or not code or not present(repository, code):
+            continue
+        if must_be_kept(repository, code):
+            yield RefChange(source_ref(state.name, version.number), code, None)
 
 
 def _index_changes(repository: Repository, state: State, after: Position, made: Version | None) -> Iterator[RefChange]:

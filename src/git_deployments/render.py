@@ -182,7 +182,9 @@ def _pieces(template: str, fields: list[str]) -> Iterator[tuple[bool, str]]:
         yield True, literal
         if template.startswith("("):
             field, closed, template = template[1:].partition(")")
-            if not closed or field.partition(".")[0] not in fields:
+            if not closed:
+                raise BadFormat(f"--format: '%({shown(field)}' has no closing parenthesis")
+            if field.partition(".")[0] not in fields:
                 raise BadFormat(f"--format: no field '{shown(field)}'; there are: {', '.join(fields)}")
             yield False, field
         elif template.startswith("%"):
@@ -307,15 +309,20 @@ def _value_lines(head: str, value: Json, indent: str) -> Iterator[str]:
     elif isinstance(value, list) and value:
         yield head
         for item in value:
-            yield from (
-                _value_lines(f"{indent}  -", item, indent + "    ")
-                if isinstance(item, dict)
-                else iter((f"{indent}  - {value_text(item)}",))
-            )
+            yield from _item_lines(item, indent + "  ")
     elif isinstance(value, str) and value.isprintable() and value.strip() == value and value:
         yield f"{head} {shown(value)}"
     else:
         yield f"{head} {value_text(value)}"
+
+
+def _item_lines(item: Json, indent: str) -> Iterator[str]:
+    if not isinstance(item, dict) or not item:
+        yield f"{indent}- {value_text(item)}"
+        return
+    lines = list(document_lines(item, indent + "  "))
+    yield f"{indent}- {lines[0].lstrip()}"
+    yield from lines[1:]
 
 
 # Differences

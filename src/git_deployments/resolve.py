@@ -53,6 +53,7 @@ def resolve(repository: Repository, state: State, words: str) -> Version:
     """The one version that `words` name. Raises `UnknownVersion`, `AmbiguousVersion`."""
     if words in WORDS:
         return version_at(repository, state, _word(repository, state, words).commit)
+    given = words
     reading, colon, rest = words.partition(":")
     readings: tuple[str, ...] = READINGS
     if colon and reading in READINGS:
@@ -63,7 +64,7 @@ def resolve(repository: Repository, state: State, words: str) -> Version:
             found.setdefault(version.commit, (reading, version))
     if not found:
         raise UnknownVersion(
-            f"'{shown(state.name)}' has no version '{shown(words)}'; "
+            f"'{shown(state.name)}' has no version '{shown(given)}'; "
             f"'git deployments versions {shown(state.name)}' shows all"
         )
     if len(found) > 1:

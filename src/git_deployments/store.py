@@ -277,13 +277,15 @@ def updating(repository: Repository, revision: Revision, reason: str) -> Decide:
         if after == before and revision.label is None:
             step = Step("update", reason, None, False, state.live, new_settings, state.held) if new_settings else None
             return Decision(step, live, notes=() if step else (f"{shown(state.name)} has these values already",))
+        taken = revision.live and not state.held
         info = live.source.info
         version = revision.label or (info.commit_sha[:8] if info.commit_sha else None)
         source = live.source._replace(info=info._replace(version=version))
         draft = Draft(revision.label, after, source, reason)
-        taken = revision.live and not state.held
         not_taken = "held" if revision.live and state.held else None
-        return Decision(Step("update", reason, draft, taken, state.live, new_settings, state.held), None, not_taken)
+        notes = _notes_on_taking_live(repository, state) if taken else ()
+        step = Step("update", reason, draft, taken, state.live, new_settings, state.held)
+        return Decision(step, None, not_taken, notes)
 
     return decide
 
@@ -316,7 +318,8 @@ def rolling_back(repository: Repository, words: str | None, hold: bool, reason: 
                 f"v{target.number} of '{name}' is newer than the live v{state.live.number}; "
                 f"to go forward: git deployments promote {name} v{target.number}"
             )
-        held = state.held or hold or repository.flag("holdAfterRollback")
+        stays = target.number == state.live.number
+        held = state.held or hold or (not stays and repository.flag("holdAfterRollback"))
         return _move(repository, state, target, Step("rollback", reason, live=target, held=held))
 
     return decide
@@ -340,7 +343,7 @@ def promoting(repository: Repository, words: str | None, reason: str, expect: st
 
 
 def _move(repository: Repository, state: State, target: Pointer, step: Step) -> Decision:
-    if state.live and target.commit == state.live.commit and not (step.action == "promote" and state.held):
+    if state.live and target.commit == state.live.commit and step.held == state.held:
         existing = version_at(repository, state, target.commit)
         return Decision(
             None, existing, notes=(f"v{target.number} of {shown(state.name)} is live already",), verb=step.action

@@ -10,7 +10,7 @@ import click
 
 from git_deployments import render
 from git_deployments.console import App, F, as_json, note, progress, say, warn
-from git_deployments.errors import DONE, NOT_LIVE, DeploymentsError
+from git_deployments.errors import DONE, NO, NOT_LIVE, DeploymentsError
 from git_deployments.history import (
     Pointer,
     State,
@@ -45,6 +45,10 @@ from git_deployments.store import (
 
 class ReasonMissing(DeploymentsError):
     """`deployments.requireReason` wants to know why."""
+
+
+class NobodyToAsk(DeploymentsError):
+    """A question has no answer."""
 
 
 class Manner(NamedTuple):
@@ -249,10 +253,20 @@ def delete_command(app: App, /, **options: Any) -> int:
     state = _to_delete(repository, options["name"], options["purged"])
     if not options["yes"] and not manner.dry_run:
         what = "its whole history, for ever" if options["purged"] else "all its versions; its log stays"
-        click.confirm(f"Delete '{shown(state.name)}' ({what})?", abort=True, err=True)
+        if not _confirmed(f"Delete '{shown(state.name)}' ({what})?"):
+            note("nothing was deleted")
+            return NO
     if not options["purged"]:
         return _carry_out(app, lambda: [state.name], deleting(options["reason"]), manner, MOVES)
     return _purge(repository, state, manner)
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        note("")
+        raise NobodyToAsk("there is nobody to ask whether to delete; say -y if it is meant") from None
 
 
 def _purge(repository: Repository, state: State, manner: Manner) -> int:
@@ -329,7 +343,7 @@ def _carry_out(app: App, wanted: Callable[[], list[str]], decide: Decide, manner
         outcomes = _written_and_published(repository, manner, wanted, decide)
     else:
         outcomes = write(repository, repository.who(), wanted(), decide)
-    for outcome in outcomes:
+    for outcome in outcomes if not manner.quiet else ():
         for event in outcome.record.adopted if outcome.record else ():
             note(f"recorded first: {shown(outcome.name)}: {event.action} {_from_to(event.before, event.after)}")
         for line in outcome.decision.notes:
@@ -499,7 +513,10 @@ def _tell_move(repository: Repository, outcome: Outcome) -> None:
             say(f"undo: git update-ref {_quoted(live_ref(record.name))} {before.commit}")
         return
     if before and after and before.commit == after.commit:
-        say(f"{name}: {_named(after)} stays live; the hold is over")
+        holds = record.event.held
+        say(f"{name}: {_named(after)} stays live; {'held until promote' if holds else 'the hold is over'}")
+        again, option = ("promote", "") if holds else ("rollback", " --hold")
+        say(f"undo: git deployments {again} {_quoted(record.name)} v{after.number}{option}")
         return
     verb = "rolled back" if record.action == "rollback" else "promoted"
     held = "; held until promote" if record.event.held else ""
@@ -507,7 +524,8 @@ def _tell_move(repository: Repository, outcome: Outcome) -> None:
     if record.action == "rollback" and after:
         for line in _not_restored(repository, outcome.name, after):
             say(line)
-    say(f"undo: {_undo(record.name, before, after)}")
+    undo = _undo(record.name, before, after)
+    say(f"undo: {undo} --hold" if record.held_before and not record.event.held and before else f"undo: {undo}")
 
 
 def _not_restored(repository: Repository, name: str, after: Pointer) -> Iterable[str]:

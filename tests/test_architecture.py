@@ -1,0 +1,103 @@
+"""docs/architecture.md and the promises on imports, held to the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import git_deployments
+from tests.conftest import Project
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = {path.stem: path for path in (ROOT / "src" / "git_deployments").glob("*.py")}
+ROW = re.compile(r"^\| `(\w+)` \|[^|]*\| ([\w, ]*)\|$", re.MULTILINE)
+ROWS = ROW.findall((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
+OUTSIDE = {module: set(re.findall(r"\w+", packages)) for module, packages in ROWS}
+
+
+def imports(module: str) -> Iterator[str]:
+    """Dotted names that a module imports at any depth; of our package each member by itself."""
+    for node in ast.walk(ast.parse(SOURCES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module} imports relatively"
+            ours = node.module == "git_deployments"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names) if ours else (f"{node.module}",)
+
+
+def test_the_table_has_every_module_once() -> None:
+    assert sorted(module for module, _ in ROWS) == sorted(SOURCES)
+
+
+@pytest.mark.parametrize("module", OUTSIDE)
+def test_a_module_imports_only_modules_above_it_and_the_packages_beside_it(module: str) -> None:
+    above = list(OUTSIDE)[: list(OUTSIDE).index(module)]
+    outside = set()
+    for name in imports(module):
+        package, _, rest = name.partition(".")
+        member = rest.partition(".")[0]
+        if package == "git_deployments":
+            assert (member if member in SOURCES else "__init__") in above, f"{module} imports {name}"
+        elif package not in sys.stdlib_module_names:
+            outside.add(package)
+    assert outside == OUTSIDE[module]
+
+
+def loaded_by(code: str, directory: Path) -> set[str]:
+    """Top-level modules of a fresh Python once it has run `code`."""
+    report = "\nimport sys\nprint()\nprint(*{name.partition('.')[0] for name in sys.modules})"
+    command = [sys.executable, "-c", code + report]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_importing_the_package_imports_nothing_heavy(tmp_path: Path) -> None:
+    loaded = loaded_by("import git_deployments", tmp_path)
+    assert "git_deployments" in loaded
+    assert not loaded & {"pygit2", "click", "yaml", "jsonschema", "subprocess"}
+
+
+def test_the_python_api_reads_without_pygit2_and_click(versions: Project) -> None:
+    code = "import git_deployments; assert len(list(git_deployments.open().versions('prod'))) == 3"
+    assert not loaded_by(code, versions.path) & {"pygit2", "click", "yaml", "jsonschema"}
+
+
+@pytest.mark.parametrize("command", [["list"], ["versions", "prod"], ["log", "prod"], ["rollback", "prod"]])
+def test_what_only_reads_or_moves_refs_imports_neither_pygit2_nor_yaml(versions: Project, command: list[str]) -> None:
+    code = f"from git_deployments import cli; assert cli.run({command}) == 0"
+    loaded = loaded_by(code, versions.path)
+    assert "click" in loaded
+    assert not loaded & {"pygit2", "yaml", "jsonschema"}
+
+
+def test_the_public_surface_is_this_list() -> None:
+    assert git_deployments.__all__ == [
+        "Contested",
+        "Deployments",
+        "DeploymentsError",
+        "Difference",
+        "Event",
+        "ExpectationFailed",
+        "Finding",
+        "Identity",
+        "Json",
+        "Outcome",
+        "Pointer",
+        "Snapshot",
+        "Source",
+        "State",
+        "Version",
+        "VersionInfo",
+        "open",
+    ]
+    assert dir(git_deployments) == sorted([*git_deployments.__all__, "__version__"])
+    for name in git_deployments.__all__:
+        assert getattr(git_deployments, name) is not None
