@@ -28,14 +28,14 @@ lint: $(VENV)/stamp
 	$(VENV)/bin/mypy
 
 bench: $(VENV)/stamp
-	$(VENV)/bin/python tests/bench.py
+	$(VENV)/bin/python -m tests.benchmarks $(PARTS)
 
 clean:
 	rm -rf .venv .venv-* build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The pip that comes with Python 3.10 to 3.13 knows no --group yet.
-$(VENV)/stamp: pyproject.toml
+$(VENV)/stamp: pyproject.toml docs/man/git-deployments.1
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q --upgrade 'pip>=25.1'
 	$(VENV)/bin/python -m pip install -q --editable . --group dev

@@ -234,7 +234,8 @@ def restored(project: Project) -> Project:
         git.text("hash-object", "-t", KINDS[Path(file).suffix], "-w", "--stdin", stdin=files[file])
     for line in files[f"{STAGES[-1].title}/refs"].decode().splitlines():
         oid, _, ref = line.partition(" ")
-        git.text("update-ref", ref, oid)
+        if "/sources/" not in ref:  # the code itself is no part of the format
+            git.text("update-ref", ref, oid)
     return project
 
 
