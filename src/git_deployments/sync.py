@@ -604,8 +604,9 @@ def write(
     """
     check_remote(repository, remote)
     deadline = time.monotonic() + PATIENCE
+    about = _known(wanted)
     while True:
-        pulled = pull(repository, remote, None, echo)
+        pulled = pull(repository, remote, about, echo)
         if pulled.contested:
             raise ContestedBefore(pulled)
         planned = store.plan(repository, wanted(), decide)
@@ -619,6 +620,14 @@ def write(
             continue
         _settle(repository, remote, records)
         return Written([store.outcome(one, records.get(one.state.name)) for one in planned], pulled, pushed)
+
+
+def _known(wanted: Callable[[], list[str]]) -> list[str] | None:
+    """The deployments that a write is about, if they are known before the remote is asked; None: all are fetched."""
+    try:
+        return wanted()
+    except DeploymentsError:
+        return None
 
 
 class ContestedBefore(Contested):

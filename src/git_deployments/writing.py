@@ -336,9 +336,9 @@ def _require_reason(repository: Repository, reason: str) -> None:
 
 def _carry_out(app: App, wanted: Callable[[], list[str]], decide: Decide, manner: Manner, telling: Telling) -> int:
     repository = app.repository
-    _first_contact(repository, manner)
     if manner.dry_run:
         return _show_plan(plan(repository, wanted(), decide), manner)
+    _first_contact(repository, manner)
     if manner.push:
         outcomes = _written_and_published(repository, manner, wanted, decide)
     else:
