@@ -118,7 +118,7 @@ def broken_refs(repository: Repository) -> list[str]:
     """Refs of ours that hold no object id, as a power cut leaves them: listings skip them."""
     _, _, stderr = repository.git.ask("for-each-ref", "--format=%(refname)", ROOT.rstrip("/"))
     marker = "ignoring broken ref "
-    return [line.partition(marker)[2].strip() for line in stderr.splitlines() if marker in line]
+    return [line.partition(marker)[2].strip() for line in stderr.split("\n") if marker in line]
 
 
 def stale_locks(repository: Repository) -> Iterator[Finding]:
@@ -318,7 +318,7 @@ def _check_codes(repository: Repository, state: State, chain: Chain) -> Findings
 def _missing(repository: Repository, oids: Iterable[str]) -> list[str]:
     wanted = "".join(f"{oid}\n" for oid in oids)
     out = text(repository.git.run("cat-file", "--batch-check", stdin=wanted.encode())) if wanted else ""
-    return [line.split(" ")[0] for line in out.splitlines() if line.endswith(" missing")]
+    return [line.split(" ")[0] for line in out.split("\n") if line.endswith(" missing")]
 
 
 def _check_index(repository: Repository, state: State, chain: Chain) -> Findings:

@@ -23,7 +23,8 @@ DURABLE = ("-c", "core.fsync=committed,loose-object,pack-metadata,reference", "-
 LOCK_WAIT = ("-c", "core.filesRefLockTimeout=2000", "-c", "core.packedRefsTimeout=5000")
 """Milliseconds that git itself waits for somebody else's lock before it gives up."""
 
-ZERO = "0" * 40
+SYMBOLIC = "symbolic"
+"""Stands for the object id of a symbolic ref."""
 _CHUNK = 1 << 16
 _SIGPIPE = 13
 
@@ -108,14 +109,18 @@ class Git(NamedTuple):
         return parse_config(self.run("config", "-z", "--list"))
 
     def refs(self, *patterns: str) -> list[tuple[str, str]]:
-        """(ref, object id) of all that match, by name. Opens no object; broken refs are skipped."""
-        lines = self.run("for-each-ref", "--format=%(objectname) %(refname)", *patterns)
-        return [(ref, oid) for oid, _, ref in (line.partition(" ") for line in text(lines).splitlines())]
+        """(ref, object id) of all that match, by name. Opens no object; broken refs are skipped.
+
+        A symbolic ref has `SYMBOLIC` for an id: what it leads to is another ref's business.
+        """
+        out = text(self.run("for-each-ref", "--format=%(objectname) %(symref) %(refname)", *patterns))
+        rows = (line.split(" ") for line in out.split("\n")[:-1])
+        return [(ref, SYMBOLIC if target else oid) for oid, target, ref in rows]
 
     def move_refs(self, changes: Iterable[RefChange]) -> None:
         """Make all the changes or none, in their order. Raises `LostRace`, `Locked`, `GitFailed`."""
         stdin = "".join(map(_ref_line, changes)).encode("utf-8", "surrogateescape")
-        arguments = (*DURABLE, *LOCK_WAIT, "update-ref", "--stdin", "-z")
+        arguments = (*DURABLE, *LOCK_WAIT, "update-ref", "--no-deref", "--stdin", "-z")
         code, _, stderr = self.ask(*arguments, stdin=stdin)
         if code:
             raise _ref_failure(arguments, code, stderr)
@@ -465,6 +470,6 @@ def _subcommand(arguments: tuple[str, ...]) -> str:
 
 def _one_line(stderr: str) -> str:
     """What git said, its prefixes and hints taken off, fit for one line of a terminal."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith("hint:")]
+    lines = [line.strip() for line in stderr.split("\n") if line.strip() and not line.startswith("hint:")]
     plain = [line.removeprefix("fatal: ").removeprefix("error: ").rstrip(".") for line in lines]
     return shown("; ".join(dict.fromkeys(plain)))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from git_deployments.codec import SETTINGS_FILE, SNAPSHOT, parse_document, parse_event, parse_tree, parse_version
 from git_deployments.errors import DeploymentsError
-from git_deployments.git import Damaged, Object, text
+from git_deployments.git import SYMBOLIC, Damaged, Object, text
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Identity, Json, Version
 from git_deployments.names import BadName, check, decode, encode, shown
 from git_deployments.refs import LIVE, LOG, REMOTE_ROOT, ROOT, SOURCES, VERSIONS, live_ref, parse_ref, prefix
@@ -64,6 +64,8 @@ class Refs(NamedTuple):
     log: str | None
     versions: Mapping[int, str]
     sources: Mapping[int, str]
+    symbolic: tuple[str, ...] = ()
+    """Kinds (`live`, `versions/3`) of refs that are symbolic."""
 
 
 NO_REFS = Refs(None, None, {}, {})
@@ -92,7 +94,7 @@ class State(NamedTuple):
     @property
     def exists(self) -> bool:
         """There is at least a log, a `live` or a version."""
-        return bool(self.refs.log or self.refs.live or self.refs.versions)
+        return bool(self.refs.log or self.refs.live or self.refs.versions or self.refs.symbolic)
 
     @property
     def deleted(self) -> bool:
@@ -262,6 +264,8 @@ def _read_refs(repository: Repository, wanted: list[str] | None, index: bool) ->
 
 
 def _with_ref(refs: Refs, kind: str, number: int | None, oid: str) -> Refs:
+    if oid == SYMBOLIC:
+        return refs._replace(symbolic=(*refs.symbolic, f"{kind}/{number}" if number else kind))
     if kind == LIVE:
         return refs._replace(live=oid)
     if kind == LOG:
@@ -282,6 +286,12 @@ def _build_all(repository: Repository, found: Mapping[str, Refs]) -> dict[str, S
 def _build(repository: Repository, name: str, refs: Refs, tip: Object | None, local: bool = True) -> State:
     event: Event | None = None
     try:
+        if refs.symbolic:
+            ref = prefix(name) + refs.symbolic[0]
+            raise Breach(
+                f"{ref} is a symbolic ref, so it is whatever another ref is; git symbolic-ref --delete {ref}, "
+                "then git deployments fsck --repair"
+            )
         if refs.log:
             event = parse_event(tip or repository.reading.object(refs.log))
             if event.name != name:

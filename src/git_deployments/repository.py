@@ -115,7 +115,7 @@ class Repository:
     def layout(self) -> Layout:
         """Its directories and hash. Raises `NotARepository`."""
         asked = ("--absolute-git-dir", "--git-common-dir", "--show-object-format", "--is-bare-repository")
-        git_dir, common, hash_, bare = text(self.git.run("rev-parse", *asked)).splitlines()
+        git_dir, common, hash_, bare = text(self.git.run("rev-parse", *asked)).split("\n")[:4]
         base = os.path.abspath(self.git.directory)
         top = None if bare == "true" else self.git.line("rev-parse", "--show-toplevel")
         return Layout(git_dir, os.path.normpath(os.path.join(base, common)), hash_, top)

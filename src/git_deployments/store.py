@@ -222,7 +222,8 @@ def _notes_on_taking_live(repository: Repository, state: State) -> tuple[str, ..
 
 def _told(event: Event) -> str:
     what = "rollback" if event.action == "rollback" else "move"
-    reason = f": {event.reason.splitlines()[0]}" if event.reason else ""
+    first = event.reason.split("\n")[0]
+    reason = f": {first}" if first else ""
     source = f"v{event.before}" if event.before else "nothing"
     return shown(f"{what} from {source} to v{event.after} by {event.author.name}{reason}")
 

@@ -452,7 +452,7 @@ def _part(repository: Repository, name: str, refs: Refs, event: Event | None, re
 def _removals(repository: Repository, name: str, remote: str) -> list[RefChange]:
     """`versions` and `sources` of a deleted deployment, as the remote has them."""
     changes = []
-    for line in text(repository.git.run("ls-remote", "--refs", remote, f"{prefix(name)}*")).splitlines():
+    for line in text(repository.git.run("ls-remote", "--refs", remote, f"{prefix(name)}*")).split("\n"):
         oid, _, ref = line.partition("\t")
         parsed = parse_ref(ref)
         if parsed and parsed.name == name and parsed.kind not in (LIVE, LOG):
@@ -493,7 +493,7 @@ def _push(
 def _refused(porcelain: str) -> dict[str, str]:
     """Ref to reason, of those that the remote did not take (git manual, git-push, --porcelain)."""
     refused = {}
-    for line in porcelain.splitlines():
+    for line in porcelain.split("\n"):
         flag, _, rest = line.partition("\t")
         refs, _, summary = rest.partition("\t")
         if flag == "!":
@@ -507,7 +507,7 @@ def _refuse_twins(repository: Repository, remote: str, parts: list[_Part], porce
     Somebody of the same name did the same from the same state in the same second: both events have
     one id, and only one of the two writes may count as done.
     """
-    there = [line.split("\t")[1].rpartition(":")[2] for line in porcelain.splitlines() if line.startswith("=\t")]
+    there = [line.split("\t")[1].rpartition(":")[2] for line in porcelain.split("\n") if line.startswith("=\t")]
     for part in parts:
         if log_ref(part.published.name) in there:
             raise _lost(repository, remote, Tracked(remote, part.published.name, part.published.log, None))
@@ -530,7 +530,7 @@ def _push_failure(
 ) -> DeploymentsError:
     if not refused:
         return GitFailed(arguments, code, _without_advice(stderr))
-    words = "; ".join(line.removeprefix("remote:").strip() for line in stderr.splitlines() if _is_said(line))
+    words = "; ".join(line.removeprefix("remote:").strip() for line in stderr.split("\n") if _is_said(line))
     reasons = "; ".join(dict.fromkeys(refused.values()))
     if not all(any(race in reason for race in _RACES) for reason in refused.values()):
         return Declined(f"{shown(remote)} refused the push: {shown(words or reasons)}; nothing was published")
@@ -551,7 +551,7 @@ def _is_said(line: str) -> bool:
 
 
 def _without_advice(stderr: str) -> str:
-    return "\n".join(line for line in stderr.splitlines() if line.strip() and not line.startswith("Please make sure"))
+    return "\n".join(line for line in stderr.split("\n") if line.strip() and not line.startswith("Please make sure"))
 
 
 def _lost(repository: Repository, remote: str, there: Tracked) -> Lost:
@@ -679,7 +679,7 @@ def purge(repository: Repository, remote: str, name: str) -> None:
     """
     check_remote(repository, remote)
     refs = {}
-    for line in text(repository.git.run("ls-remote", "--refs", remote, f"{prefix(name)}*")).splitlines():
+    for line in text(repository.git.run("ls-remote", "--refs", remote, f"{prefix(name)}*")).split("\n"):
         oid, _, ref = line.partition("\t")
         parsed = parse_ref(ref)
         if parsed and parsed.name == name:
