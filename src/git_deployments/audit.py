@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from git_deployments.checkout import present
 from git_deployments.codec import (
     GITLINK,
     SETTINGS_FILE,
@@ -29,7 +30,7 @@ from git_deployments.git import Object, RefChange, text
 from git_deployments.history import Pointer, State, number_to_oid, pointer, states, walk
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Json, Version, Watch, unwatched
 from git_deployments.names import fold, shown
-from git_deployments.refs import LIVE, ROOT, live_ref, parse_ref, source_ref, version_ref
+from git_deployments.refs import LIVE, ROOT, VERSIONS, Ref, live_ref, parse_ref, source_ref, version_ref
 from git_deployments.repository import KEEP_REFS, Repository
 
 OLD_LOCK = 600
@@ -117,8 +118,8 @@ def _collisions(names: list[str]) -> Iterator[Finding]:
 def broken_refs(repository: Repository) -> list[str]:
     """Refs of ours that hold no object id, as a power cut leaves them: listings skip them."""
     _, _, stderr = repository.git.ask("for-each-ref", "--format=%(refname)", ROOT.rstrip("/"))
-    marker = "ignoring broken ref "
-    return [line.partition(marker)[2].strip() for line in stderr.split("\n") if marker in line]
+    markers = ("ignoring broken ref ", "ignoring dangling symref ")
+    return [line.partition(marker)[2].strip() for line in stderr.split("\n") for marker in markers if marker in line]
 
 
 def stale_locks(repository: Repository) -> Iterator[Finding]:
@@ -282,8 +283,15 @@ def _document_problems(
     wrong = [key for key, value in document.items() if not _is_of_type(value, _TYPES[key])]
     if wrong:
         yield f"{file}: {', '.join(wrong)} of the wrong type"
-    elif json_bytes(document) != found.data:
+    elif not _is_canonical(document, found.data):
         yield f"{file} is not canonical JSON"
+
+
+def _is_canonical(document: Mapping[str, Json], data: bytes) -> bool:
+    try:
+        return json_bytes(document) == data
+    except DeploymentsError:  # it holds what JSON may be read to hold, but never is written
+        return False
 
 
 def _is_of_type(value: Json, types: tuple[type, ...]) -> bool:
@@ -331,6 +339,8 @@ def _check_index(repository: Repository, state: State, chain: Chain) -> Findings
             yield _of(state, f"{version_ref(name, number)} is {oid}, but the log has {known.commit}")
     if refs.live and refs.live not in {version.commit for version in chain.values()}:
         yield _of(state, f"live is at {refs.live}, which is no version of this deployment; {_put_back(state)}")
+    if state.deleted and refs.versions:
+        yield _of(state, "versions/<n> are left of a delete; the next write, or --repair, removes them", notice=True)
     if refs.log is None or not chain or state.deleted:
         return
     latest = max(chain)
@@ -412,6 +422,8 @@ def event_problems(event: Event, older: Event | None, parents: tuple[str, ...], 
     held = older.held if older else False
     if event.action in ("deploy", "update", "adopt") and event.held != held:
         yield "Hold changes without a rollback or promote"
+    if event.action == "rollback" and held and not event.held:
+        yield "Hold ends without a promote"
     if event.action in ("promote", "delete") and event.held:
         yield "Hold is set after it"
     if held and event.action in ("deploy", "update") and event.after != event.before:
@@ -466,9 +478,9 @@ def _live_problems(event: Event, older: Event | None, chain: Chain) -> Iterator[
 def repair(repository: Repository, wanted: Iterable[str] | None = None) -> list[str]:
     """Restore what can be derived and touch nothing else; a line for each thing done.
 
-    Old lock files are removed, broken refs are removed and, where the log or the chain of versions
-    says what they held, made again. Unrecorded moves and missing `versions/<n>` are the store's to
-    write. Raises `GitFailed`, `Locked`.
+    Old lock files are removed. A broken `live`, `versions/<n>` or `sources/<n>` is made again where the
+    log and the chain of versions say what it held; a broken log is left, since nothing here says what
+    it held. Unrecorded moves and missing `versions/<n>` are the store's to write. Raises `GitFailed`, `Locked`.
     """
     done = []
     for path in old_locks(repository):
@@ -479,29 +491,36 @@ def repair(repository: Repository, wanted: Iterable[str] | None = None) -> list[
         parsed = parse_ref(ref)
         if parsed is None or (names is not None and parsed.name not in names):
             continue
-        _remove_broken(repository, ref)
-        done.append(f"removed the broken {shown(ref)}")
-        if parsed.kind == LIVE:
-            done += _restore_live(repository, parsed.name)
+        held = _held_once(repository, parsed)
+        if held is not None:
+            _restore(repository, ref, held)
+            done.append(f"restored {shown(ref)}")
     return done
 
 
-def _remove_broken(repository: Repository, ref: str) -> None:
-    """git cannot delete a ref that it cannot read, so the empty file goes directly."""
-    path = os.path.join(repository.layout.common_dir, *ref.split("/"))
-    with open(path, "rb") as stream:
-        content = stream.read(100)
-    if len(content.strip()) < 40:
-        os.unlink(path)
+def _held_once(repository: Repository, ref: Ref) -> str | None:
+    """What a broken ref must have held; None where nothing says so."""
+    (state,) = states(repository, [ref.name])
+    event = state.event
+    if event is None:
+        return None
+    if ref.kind == LIVE:
+        return event.live_commit
+    if ref.number is None:
+        return None
+    oid = number_to_oid(repository, event.latest, event.latest_commit, ref.number)
+    if oid is None or ref.kind == VERSIONS:
+        return oid
+    code = parse_version(repository.reading.object(oid)).source.commit
+    return code if code and present(repository, code) else None
 
 
-def _restore_live(repository: Repository, name: str) -> list[str]:
-    (state,) = states(repository, [name])
-    recorded = state.event.live_commit if state.event else None
-    if recorded is None or state.refs.live is not None:
-        return []
-    repository.git.move_refs([RefChange(live_ref(name), recorded, None)])
-    return [f"restored {shown(live_ref(name))} from the log"]
+def _restore(repository: Repository, ref: str, oid: str) -> None:
+    """git cannot overwrite a ref that it cannot read, so the broken file goes first; an older packed value may show."""
+    os.unlink(os.path.join(repository.layout.common_dir, *ref.split("/")))
+    packed = repository.git.line("rev-parse", "-q", "--verify", ref)
+    if packed != oid:
+        repository.git.move_refs([RefChange(ref, oid, packed)])
 
 
 # What comes from elsewhere

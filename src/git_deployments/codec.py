@@ -209,7 +209,7 @@ def parse_version(object_: Object) -> Version:
     number = _number(commit.oid, trailers, "Number")
     if number is None:
         raise Malformed(commit.oid, "the trailer Number is missing")
-    label, sha = trailers.get("Version") or None, trailers.get("Source-Commit") or None
+    label, sha = trailers.get("Version") or None, _id(commit.oid, trailers, "Source-Commit")
     info = VersionInfo(
         type=trailers.get("Source-Type", "prefect:simple"),
         version=label or (sha[:8] if sha else None),
@@ -271,6 +271,8 @@ def parse_event(object_: Object) -> Event:
     made = number is not None
     if len(commit.parents) > 1 + made:
         raise Malformed(commit.oid, "it has more parents than an event has")
+    if made and not commit.parents:
+        raise Malformed(commit.oid, "it made a version that is not its parent")
     return Event(
         name=name,
         action=action,
@@ -282,11 +284,11 @@ def parse_event(object_: Object) -> Event:
         previous=commit.parents[0] if len(commit.parents) > made else None,
         tree=commit.tree,
         author=commit.author,
-        live_commit=trailers.get("Live-Commit") or None,
+        live_commit=_id(commit.oid, trailers, "Live-Commit"),
         latest=latest,
-        latest_commit=trailers.get("Latest-Commit") or None,
+        latest_commit=_id(commit.oid, trailers, "Latest-Commit"),
         label=trailers.get("Version") or None,
-        source=trailers.get("Source-Commit") or None,
+        source=_id(commit.oid, trailers, "Source-Commit"),
         paused=trailers.get("Paused") == "true",
         held=trailers.get("Hold") == "true",
         run=_run(trailers),
@@ -315,6 +317,16 @@ def _number(oid: str, trailers: Mapping[str, str], key: str) -> int | None:
     if not (digits.isascii() and digits.isdigit() and len(digits) < 12 and digits[0] != "0"):
         raise Malformed(oid, f"the trailer {key} is '{shown(digits[:40])}' and no version number")
     return int(digits)
+
+
+def _id(oid: str, trailers: Mapping[str, str], key: str) -> str | None:
+    """An object id; anything else never gets as far as a command line of git's."""
+    found = trailers.get(key)
+    if not found:
+        return None
+    if len(found) not in (40, 64) or found.strip("0123456789abcdef"):
+        raise Malformed(oid, f"the trailer {key} is '{shown(found[:80])}' and no object id")
+    return found
 
 
 def _digits(number: int | None) -> str | None:

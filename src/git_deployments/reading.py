@@ -17,6 +17,7 @@ from git_deployments.errors import DONE, NO, DeploymentsError
 from git_deployments.history import (
     Pointer,
     State,
+    UnknownDeployment,
     creator,
     events,
     find,
@@ -458,7 +459,7 @@ def fsck_command(app: App, names: tuple[str, ...], repair: bool, json: bool) -> 
     from git_deployments import audit
 
     repository = app.repository
-    wanted = match(repository, names) if names else None
+    wanted = _to_check(repository, names) if names else None
     if repair:
         _repair(app, wanted)
     rows: list[Row] = []
@@ -472,6 +473,20 @@ def fsck_command(app: App, names: tuple[str, ...], repair: bool, json: bool) -> 
     if json:
         say(render.json_text(list(rows)))
     return NO if breaches else DONE
+
+
+def _to_check(repository: Repository, words: tuple[str, ...]) -> list[str]:
+    """Full names, those included that only broken refs are left of."""
+    found = []
+    for word in words:
+        try:
+            found += match(repository, [word])
+        except UnknownDeployment:
+            if "/" not in word:
+                raise
+            check(word)
+            found.append(word)
+    return found
 
 
 def _repair(app: App, wanted: list[str] | None) -> None:
