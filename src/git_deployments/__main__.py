@@ -44,14 +44,27 @@ def _live(arguments: list[str]) -> bytes | None:
     except BadName:
         return None
     oid, commit = _read(f"refs/deployments/{name}/live")
-    trailers = dict(line.partition(b": ")[::2] for line in commit.rpartition(b"\n\n")[2].split(b"\n"))
-    number = trailers.get(b"Number", b"")
-    if trailers.get(b"Format") != b"1" or trailers.get(b"Deployment") != name.encode() or not number.isdigit():
+    trailers = _trailers(commit)
+    number, source = trailers.get(b"Number", b""), trailers.get(b"Source-Commit", b"")
+    plain = number.isdigit() and not number.startswith(b"0") and len(number) < 12
+    ours = trailers.get(b"Format") == b"1" and trailers.get(b"Deployment") == name.encode()
+    if not (plain and ours) or b"Action" in trailers or len(arguments) > 2:
         return None
-    if b"Action" in trailers or len(arguments) > 2:
+    if source and (len(source) not in (40, 64) or source.strip(b"0123456789abcdef")):
         return None
-    answer = oid if "--oid" in arguments else trailers.get(b"Source-Commit") if "--source" in arguments else number
+    answer = oid if "--oid" in arguments else source if "--source" in arguments else number
     return answer + b"\n" if answer else None
+
+
+def _trailers(commit: bytes) -> dict[bytes, bytes]:
+    """The last paragraph, as `codec.parse_trailers` reads it; empty unless each line is a trailer."""
+    trailers = {}
+    for line in commit.rpartition(b"\n\n")[2].split(b"\n"):
+        key, colon, value = line.partition(b":")
+        if not colon or not key.replace(b"-", b"").isalnum():
+            return {}
+        trailers[key] = value.strip()
+    return trailers
 
 
 def _read(ref: str) -> tuple[bytes, bytes]:

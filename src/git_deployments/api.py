@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
@@ -148,8 +147,8 @@ class Deployments:
         from git_deployments import revise
         from git_deployments.manifest import Context
 
-        words = tuple(f"{key}={json.dumps(value)}" for key, value in (changes or {}).items())
-        assignments = revise.parse(words, tuple(unset))
+        given = [revise.Assignment(key, revise.Value(value)) for key, value in (changes or {}).items()]
+        assignments = revise.checked([*given, *(revise.Assignment(key, None) for key in unset)])
         if version is not None:
             check_label(version)
         context = Context(self._repository.environment, frozenset(), frozenset(allow_secret))

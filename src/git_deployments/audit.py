@@ -157,14 +157,17 @@ def _check_state(repository: Repository, state: State) -> Iterator[Finding]:
         yield _of(state, f"unrecorded move: {live} is live, the log says otherwise", notice=True)
     for version in state.leftovers:
         yield _of(state, f"v{version.number} is not in the log; the next write adopts it", notice=True)
-    try:
-        chain = yield from _check_versions(repository, state)
-        yield from _check_index(repository, state, chain)
-        if state.refs.log:
-            yield from _check_log(repository, state, chain)
-    except DeploymentsError as damage:
-        if str(damage) != str(state.breach):
-            yield _of(state, str(damage))
+    if state.refs.live is None:
+        target = repository.git.line("symbolic-ref", "-q", live_ref(state.name))
+        if target:
+            yield _of(state, f"{live_ref(state.name)} is a symbolic ref to {shown(target)}, which is not there")
+    chain: Chain = {}
+    for part in (_check_versions, _check_index, _check_log):
+        try:
+            yield from part(repository, state, chain)
+        except DeploymentsError as damage:
+            if str(damage) != str(state.breach):
+                yield _of(state, str(damage))
 
 
 Chain = dict[int, Pointer]
@@ -172,12 +175,11 @@ Chain = dict[int, Pointer]
 Findings = Generator[Finding, None, None]
 
 
-def _check_versions(repository: Repository, state: State) -> Generator[Finding, None, Chain]:
-    """Every version, newest first; the chain as far as it could be read."""
+def _check_versions(repository: Repository, state: State, chain: Chain) -> Findings:
+    """Every version, newest first; `chain` is filled as far as they can be read."""
     start = _newest(repository, state)
-    chain: Chain = {}
     if start is None:
-        return chain
+        return
     number = start.number
     for block in _blocks(walk(repository, start.commit)):
         documents = _read_documents(repository, block)
@@ -185,7 +187,7 @@ def _check_versions(repository: Repository, state: State) -> Generator[Finding, 
             version = parse_version(object_)
             if version.number != number or version.name != state.name:
                 yield _of(state, f"{object_.oid} stands where v{number} belongs")
-                return chain
+                return
             chain[number] = pointer(version)
             yield from (
                 _of(state, f"v{number}: {problem}") for problem in version_problems(object_, version, documents)
@@ -193,11 +195,10 @@ def _check_versions(repository: Repository, state: State) -> Generator[Finding, 
             number -= 1
             if number == 0 and version.parent:
                 yield _of(state, f"v1 ({version.commit}) has a parent")
-                return chain
+                return
     if number:
         yield _of(state, f"the history of versions ends at v{number + 1}; v{number} is not there")
     yield from _check_codes(repository, state, chain)
-    return chain
 
 
 def _newest(repository: Repository, state: State) -> Pointer | None:
@@ -272,7 +273,7 @@ def _document_problems(
     oid = next((entry.oid for entry in entries if entry.name == file), "")
     found = documents.get(oid)
     if found is None:
-        yield f"its {file} is missing or cannot be read"
+        yield f"its {file} ({oid or 'no entry of its tree'}) is missing or cannot be read"
         return
     yield from _damage(found)
     try:
@@ -340,7 +341,8 @@ def _check_index(repository: Repository, state: State, chain: Chain) -> Findings
     if refs.live and refs.live not in {version.commit for version in chain.values()}:
         yield _of(state, f"live is at {refs.live}, which is no version of this deployment; {_put_back(state)}")
     if state.deleted and refs.versions:
-        yield _of(state, "versions/<n> are left of a delete; the next write, or --repair, removes them", notice=True)
+        left = ", ".join(f"versions/{number}" for number in sorted(refs.versions)[:5])
+        yield _of(state, f"left of a delete: {left}; the next write, or --repair, removes what is left", notice=True)
     if refs.log is None or not chain or state.deleted:
         return
     latest = max(chain)
@@ -359,7 +361,8 @@ def _put_back(state: State) -> str:
 
 
 def _check_log(repository: Repository, state: State, chain: Chain) -> Findings:
-    assert state.refs.log is not None
+    if state.refs.log is None:
+        return
     newer: tuple[Object, Event] | None = None
     for block in _blocks(_log(repository, state.refs.log)):
         documents = _read_documents(repository, block)

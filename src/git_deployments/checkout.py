@@ -83,28 +83,28 @@ def is_kept(repository: Repository, oid: str) -> bool:
 
     Without such a branch: `main`, else `master`, else the branch of HEAD.
     """
-    branch = _default_branch(repository)
-    patterns = [branch] if branch else []
+    patterns = _default_branches(repository)
     code, out, _ = repository.git.ask(
         "for-each-ref", "--count=1", "--format=%(refname)", f"--contains={oid}", *patterns, "refs/tags"
     )
     return code == 0 and bool(out.strip())
 
 
-def _default_branch(repository: Repository) -> str | None:
-    git = repository.git
-    remote = default_remote(repository)
+def _default_branches(repository: Repository) -> list[str]:
+    git, remote = repository.git, default_remote(repository)
     if remote and (branch := git.line("symbolic-ref", "-q", f"refs/remotes/{remote}/HEAD")):
-        return branch
-    for local in ("refs/heads/main", "refs/heads/master"):
-        if git.line("rev-parse", "-q", "--verify", local):
-            return local
-    return git.line("symbolic-ref", "-q", "HEAD")
+        return [branch]
+    homes = ["refs/heads/", *([f"refs/remotes/{remote}/"] if remote else [])]
+    usual = [ref for ref, _ in git.refs(*(home + name for home in homes for name in ("main", "master")))]
+    head = None if usual else git.line("symbolic-ref", "-q", "HEAD")
+    return usual or ([head] if head else [])
 
 
 def is_ancestor(repository: Repository, older: str, newer: str) -> bool | None:
-    """Whether `older` is in the history of `newer`; None where git cannot tell."""
+    """Whether `older` is in the history of `newer`; None where git cannot tell, as in a shallow clone."""
     code, _, _ = repository.git.ask("merge-base", "--is-ancestor", older, newer)
+    if code == 1 and repository.git.line("rev-parse", "--is-shallow-repository") == "true":
+        return None
     return {0: True, 1: False}.get(code)
 
 

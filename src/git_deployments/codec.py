@@ -32,6 +32,8 @@ FORMAT = "1"
 SNAPSHOT = "deployment.json"
 SETTINGS_FILE = "settings.json"
 GITLINK = "source"
+DEEPEST = 100
+"""Levels of a document that readers accept; a manifest may have fewer (`yamltext.DEEPEST`)."""
 ACTIONS = ("deploy", "update", "promote", "rollback", "adopt", "delete")
 
 
@@ -71,7 +73,8 @@ class TreeEntry(NamedTuple):
 
 def with_trailers(subject: str, text: str, trailers: Mapping[str, str | None]) -> str:
     """A whole commit message. `subject` and values are put on one line, `text` is made harmless."""
-    lines = [f"{key}: {one_line(value)}" for key, value in trailers.items() if value]
+    values = ((key, one_line(value or "")) for key, value in trailers.items())
+    lines = [f"{key}: {value}" for key, value in values if value]
     body = harmless(text)
     return "\n\n".join(part for part in (one_line(subject), body, "\n".join(lines)) if part) + "\n"
 
@@ -82,17 +85,25 @@ def one_line(value: str) -> str:
 
 
 def harmless(text: str) -> str:
-    """The user's text as it goes into a message: no NUL, no outer blank lines, no `---` at a line's start."""
+    """The user's text as it goes into a message: no NUL, no outer blank lines, no end of the message for git.
+
+    git takes `---` at the start of a line, and a comment that is a scissors line, for the end.
+    """
     lines = [line.rstrip() for line in text.replace("\r\n", "\n").replace("\0", " ").split("\n")]
-    return "\n".join(f" {line}" if line.startswith("---") else line for line in lines).strip("\n")
+    ends = (line.startswith("---") or (_SCISSORS in line and not line.startswith(" ")) for line in lines)
+    return "\n".join(f" {line}" if end else line for end, line in zip(ends, lines, strict=True)).strip("\n")
+
+
+_SCISSORS = "------------------------ >8 ------------------------"
 
 
 def split_message(message: str) -> tuple[str, str, dict[str, str]]:
     """Subject, text and trailers; the trailers are empty where the last paragraph is none."""
-    paragraphs = message.rstrip("\n").split("\n\n")
-    trailers = parse_trailers(paragraphs[-1]) if len(paragraphs) > 1 else {}
-    text = paragraphs[1:-1] if trailers else paragraphs[1:]
-    return paragraphs[0], "\n\n".join(text).strip("\n"), trailers
+    message = message.rstrip("\n")
+    before, gap, last = message.rpartition("\n\n")
+    trailers = parse_trailers(last) if gap else {}
+    subject, _, text = (before if trailers else message).partition("\n\n")
+    return subject, text.strip("\n"), trailers
 
 
 def parse_trailers(paragraph: str) -> dict[str, str]:
@@ -135,7 +146,11 @@ def parse_identity(line: str) -> Identity:
     email, _, when = rest.rpartition(">")
     seconds, _, offset = when.strip().partition(" ")
     number = int(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) < 12 else 0
-    return Identity(name.strip(), email, number, offset if len(offset) == 5 and offset[1:].isdigit() else "+0000")
+    return Identity(name.strip(), email, number, offset if _is_offset(offset) else "+0000")
+
+
+def _is_offset(words: str) -> bool:
+    return len(words) == 5 and words[0] in "+-" and words.isascii() and words[1:].isdigit()
 
 
 def commit_bytes(tree: str, parents: tuple[str, ...], author: Identity, committer: Identity, message: str) -> bytes:
@@ -359,15 +374,40 @@ def parse_document(object_: Object, keys: Mapping[str, Json]) -> dict[str, Json]
 
     if object_.kind != "blob":
         raise Malformed(object_.oid, f"a {object_.kind} stands where a JSON document belongs")
+    decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_no_duplicates)
     try:
-        document = json.loads(object_.data.decode(), parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+        document = decoder.decode(object_.data.decode())
+        if b"\\ud" in object_.data.lower():
+            json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError) as error:
         raise Malformed(object_.oid, f"it is no JSON document ({shown(str(error)[:200])})") from None
+    if _is_deep(document):
+        raise Malformed(object_.oid, f"it is nested more than {DEEPEST} levels deep")
     if not isinstance(document, dict) or document.keys() != keys.keys():
         different = set(document) ^ set(keys) if isinstance(document, dict) else set()
         detail = ", ".join(sorted(different))[:200]
         raise Malformed(object_.oid, f"its keys are not those of the format ({shown(detail) or 'no mapping'})")
     return document
+
+
+def _is_deep(document: Json) -> bool:
+    """Whether a document is deeper than `DEEPEST`; recursion elsewhere then stays bounded."""
+    level: list[Json] = [document]
+    for _ in range(DEEPEST):
+        inner = (
+            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, (dict, list))
+        )
+        level = [value for values in inner for value in values]
+        if not level:
+            return False
+    return True
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if number - number != 0:
+        raise ValueError(f"{digits} is too large")
+    return number
 
 
 def _no_constant(name: str) -> Json:

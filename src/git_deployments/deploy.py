@@ -110,8 +110,9 @@ def _files(repository: Repository, request: Request, stdin: Callable[[], bytes])
         try:
             with open(path, "rb") as stream:
                 yield Place(file, os.path.dirname(path)), stream.read(yamltext.LARGEST + 1)
-        except OSError as error:
-            raise NoManifest(f"{shown(file)}: {error.strerror}; name the manifest with -f FILE") from None
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise NoManifest(f"{shown(file)}: {reason}; name the manifest with -f FILE") from None
 
 
 def _nearest(repository: Repository, here: str) -> str:

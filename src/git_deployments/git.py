@@ -131,7 +131,7 @@ class Git(NamedTuple):
         Closing the iterator ends the processes behind it.
         """
         count = () if limit is None else (f"--max-count={limit}",)
-        walk = self.start("rev-list", "--first-parent", f"--skip={skip}", *count, start, "--")
+        walk = self.start("rev-list", "--first-parent", f"--skip={skip}", *count, "--end-of-options", start, "--")
         walk.close_stdin()
         reading = self.start("cat-file", "--batch", "--buffer", stdin=walk.give_stdout())
         try:
@@ -178,6 +178,9 @@ class Reading:
         self._git = git
         self._process: Process | None = None
         self._buffer = b""
+
+    def __del__(self) -> None:
+        self.close()
 
     def object(self, oid: str) -> Object:
         """The object of a full id."""
@@ -245,7 +248,7 @@ class Reading:
 
     def _until_newline(self, process: Process) -> bytes:
         while b"\n" not in self._buffer:
-            chunk = os.read(process.stdout, _CHUNK)
+            chunk = process.read()
             if not chunk:
                 return b""
             self._buffer += chunk
@@ -256,7 +259,7 @@ class Reading:
         parts = [self._buffer]
         have = len(self._buffer)
         while have < size:
-            chunk = os.read(process.stdout, max(_CHUNK, size - have))
+            chunk = process.read(size - have)
             if not chunk:
                 break
             parts.append(chunk)
@@ -264,6 +267,9 @@ class Reading:
         whole = b"".join(parts)
         self._buffer = whole[size:]
         return whole[:size]
+
+
+_NO_REPOSITORY = ("not a git repository", "dubious ownership", "fatal: cannot change to ")
 
 
 class Process:
@@ -274,6 +280,7 @@ class Process:
         self.pid = pid
         self.stdin, self.stdout, self._stderr = descriptors
         self._status: int | None = None
+        self._said = b""
 
     def finish(self, stdin: bytes = b"", echo: Callable[[bytes], None] | None = None) -> tuple[int, bytes, str]:
         """Feed `stdin`, read everything, wait. `echo` gets standard error as it comes. Raises `NotARepository`."""
@@ -284,7 +291,7 @@ class Process:
             raise
         code = self._wait()
         stderr = err.decode("utf-8", "replace")
-        if code == 128 and ("not a git repository" in stderr or "dubious ownership" in stderr):
+        if code == 128 and any(sign in stderr for sign in _NO_REPOSITORY):
             raise _not_a_repository(stderr)
         return code, out, stderr
 
@@ -294,6 +301,25 @@ class Process:
         if code:
             raise GitFailed(self.arguments, code, stderr)
         return out
+
+    def read(self, size: int = 0) -> bytes:
+        """Some of standard output, `size` bytes if that many are there; empty at its end.
+
+        What is said on standard error meanwhile is kept for `finish`, so that its pipe never fills.
+        """
+        while True:
+            ready = _ready([one for one in (self.stdout, self._stderr) if one >= 0], -1)
+            if self._stderr in ready:
+                self._listen()
+            if self.stdout in ready:
+                return os.read(self.stdout, max(_CHUNK, size))
+
+    def _listen(self) -> None:
+        chunk = os.read(self._stderr, _CHUNK)
+        self._said = (self._said + chunk)[-_CHUNK:]
+        if not chunk:
+            os.close(self._stderr)
+            self._stderr = -1
 
     def close_stdin(self) -> None:
         """Tell the process that no input comes."""
@@ -318,7 +344,10 @@ class Process:
 
     def _wait(self) -> int:
         if self._status is None:
-            _, status = os.waitpid(self.pid, 0)
+            try:
+                _, status = os.waitpid(self.pid, 0)
+            except ChildProcessError:  # who started us ignores its children, so nobody learns how they end
+                status = 0
             self._status = os.waitstatus_to_exitcode(status)
         return self._status
 
@@ -328,11 +357,11 @@ class Process:
         else:
             os.set_blocking(self.stdin, False)
         out: list[bytes] = []
-        err: list[bytes] = []
+        err: list[bytes] = [self._said]
         reading = {fd: chunks for fd, chunks in ((self.stdout, out), (self._stderr, err)) if fd >= 0}
         while reading or self.stdin >= 0:
-            readable, writable, _ = select.select(list(reading), [self.stdin] if self.stdin >= 0 else [], [])
-            for descriptor in readable:
+            ready = _ready(reading, self.stdin)
+            for descriptor in [one for one in reading if one in ready]:
                 chunk = os.read(descriptor, _CHUNK)
                 if not chunk:
                     del reading[descriptor]
@@ -340,7 +369,7 @@ class Process:
                 reading[descriptor].append(chunk)
                 if echo and descriptor == self._stderr:
                     echo(chunk)
-            if writable:
+            if self.stdin in ready:
                 stdin = self._feed(stdin)
         self._close_outputs()
         return b"".join(out), b"".join(err)
@@ -365,7 +394,7 @@ class Process:
 
 def _spawn(arguments: tuple[str, ...], environment: Mapping[str, str], stdin: int | None) -> Process:
     """Start a program. A descriptor given as `stdin` is ours no longer."""
-    pipes = [os.pipe() for _ in range(2 if stdin is not None else 3)]
+    pipes = _pipes(2 if stdin is not None else 3)
     (out_read, out_write), (err_read, err_write) = pipes[:2]
     in_read, in_write = pipes[2] if stdin is None else (stdin, -1)
     ends = (in_read, out_write, err_write)
@@ -389,6 +418,31 @@ def _spawn(arguments: tuple[str, ...], environment: Mapping[str, str], stdin: in
     return Process(arguments, pid, (in_write, out_read, err_read))
 
 
+def _pipes(count: int) -> list[tuple[int, int]]:
+    pipes: list[tuple[int, int]] = []
+    try:
+        for _ in range(count):
+            pipes.append(os.pipe())
+    except OSError as error:
+        for descriptor in (end for pipe in pipes for end in pipe):
+            os.close(descriptor)
+        raise DeploymentsError(f"git cannot be started: {error.strerror}") from None
+    return pipes
+
+
+def _ready(readers: Iterable[int], writer: int) -> set[int]:
+    """Wait until one of the descriptors can be read, or `writer` (if it is one) be written."""
+    if not hasattr(select, "poll"):
+        found = select.select(list(readers), [writer] if writer >= 0 else [], [])
+        return {*found[0], *found[1]}
+    poll = select.poll()
+    for descriptor in readers:
+        poll.register(descriptor, select.POLLIN)
+    if writer >= 0:
+        poll.register(writer, select.POLLOUT)
+    return {descriptor for descriptor, _ in poll.poll()}
+
+
 def _batch_objects(process: Process) -> Iterator[Object]:
     """Parse the output of `cat-file --batch` while it comes."""
     buffer = b""
@@ -403,7 +457,7 @@ def _batch_objects(process: Process) -> Iterator[Object]:
                 continue
         elif words:
             raise Damaged(words[0].decode("ascii", "replace"), "is missing from the repository")
-        chunk = os.read(process.stdout, _CHUNK)
+        chunk = process.read()
         if not chunk:
             return
         buffer += chunk

@@ -380,7 +380,9 @@ def _leftovers(repository: Repository, state: State, live: Version | None) -> tu
     top = max(tops, key=lambda version: version.number)
     chain = {top.number: top}
     while event and top.number > latest + 1:
-        top = _version_of(repository, state.name, top.parent or "")
+        if top.parent is None:
+            break
+        top = _version_of(repository, state.name, top.parent)
         if top.number + 1 not in chain:
             break
         chain[top.number] = top

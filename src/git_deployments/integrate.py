@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from git_deployments import history
-from git_deployments.checkout import is_ancestor
 from git_deployments.codec import parse_event
 from git_deployments.errors import Contested
 from git_deployments.git import RefChange, text
@@ -68,6 +67,11 @@ class Integration(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+def reaches(repository: Repository, log: str, event: str) -> bool:
+    """An event is in the history of a log. Logs are never shallow."""
+    return repository.git.ask("merge-base", "--is-ancestor", event, log)[0] == 0
+
+
 def unpublished(repository: Repository, tip: str, *published: str) -> list[Event]:
     """Events from `tip` back that no published log reaches, newest first."""
     return list(_only(repository, tip, published))
@@ -104,10 +108,10 @@ def integrate(
     ours = unpublished(repository, here, remote.log)
     if not ours:
         return _forward(repository, state, remote, published, "forwarded")
-    if is_ancestor(repository, remote.log, here):
+    if reaches(repository, here, remote.log):
         return Integration(name, "ahead")
     for other, log in elsewhere.items():
-        if is_ancestor(repository, ours[-1].commit, log):
+        if reaches(repository, log, ours[-1].commit):
             raise TwoHistories(
                 f"'{shown(name)}' has one published history at {shown(remote.remote)} and another at {shown(other)}; "
                 "nothing was moved; choose the right one and remove the deployment's refs at the other remote"

@@ -26,6 +26,9 @@ _UNPACK_BELOW = 100
 class Objects(Protocol):
     """Where new objects go."""
 
+    written: list[str]
+    """Ids, in order."""
+
     def write(self, kind: str, data: bytes) -> str:
         """Add a `blob`, `tree` or `commit`; its id."""
 
@@ -52,10 +55,12 @@ class Loose:
 
     def __init__(self, git: Git) -> None:
         self._git = git
+        self.written: list[str] = []
 
     def write(self, kind: str, data: bytes) -> str:
         """See `Objects`."""
-        return self._git.store(kind, data)
+        self.written.append(self._git.store(kind, data))
+        return self.written[-1]
 
     def finish(self) -> None:
         """Nothing is left to do: each was durable when its id came back."""
@@ -75,11 +80,13 @@ class Odb:
         }
         self._failure = pygit2.GitError
         self._odb = pygit2.Odb(directory)
+        self.written: list[str] = []
 
     def write(self, kind: str, data: bytes) -> str:
         """See `Objects`."""
         try:
-            return str(self._odb.write(self._kinds[kind], data))
+            self.written.append(str(self._odb.write(self._kinds[kind], data)))
+            return self.written[-1]
         except (self._failure, OSError) as error:
             raise DeploymentsError(f"an object cannot be written: {error}; nothing was changed") from None
 
@@ -96,12 +103,14 @@ class Pack:
         self._git = git
         self._hash = getattr(hashlib, hash_)
         self._objects: dict[str, bytes] = {}
+        self.written: list[str] = []
 
     def write(self, kind: str, data: bytes) -> str:
         """See `Objects`."""
         oid: str = self._hash(f"{kind} {len(data)}\0".encode() + data).hexdigest()
         if oid not in self._objects:
             self._objects[oid] = _packed(kind, data)
+            self.written.append(oid)
         return oid
 
     def finish(self) -> None:

@@ -433,9 +433,9 @@ def export_command(app: App, names: tuple[str, ...], output: str | None) -> int:
     repository = app.repository
     deployed = []
     for state in states(repository, match(repository, names) if names else None):
-        if state.deleted or (state.live is None and state.exists):
+        if trusted(state).live is None:
             continue
-        version = resolve(repository, trusted(state), "live")
+        version = resolve(repository, state, "live")
         deployed.append((version, properties(repository, version), settings(repository, state.event)))
     for version, _, _ in deployed:
         if version.source.directory:

@@ -61,6 +61,9 @@ class Repository:
         self.reading = Reading(self.git)
         self._early: dict[str, Process] = {}
 
+    def __del__(self) -> None:
+        self.close()
+
     def foresee_write(self) -> None:
         """Start at once, side by side, the questions that every write asks."""
         self._early["config"] = self.git.start("config", "-z", "--list")
@@ -115,7 +118,10 @@ class Repository:
     def layout(self) -> Layout:
         """Its directories and hash. Raises `NotARepository`."""
         asked = ("--absolute-git-dir", "--git-common-dir", "--show-object-format", "--is-bare-repository")
-        git_dir, common, hash_, bare = text(self.git.run("rev-parse", *asked)).split("\n")[:4]
+        lines = text(self.git.run("rev-parse", *asked)).split("\n")[:-1]
+        if len(lines) != len(asked):  # a path of more than one line
+            lines = [text(self.git.run("rev-parse", one)).removesuffix("\n") for one in asked]
+        git_dir, common, hash_, bare = lines
         base = os.path.abspath(self.git.directory)
         top = None if bare == "true" else self.git.line("rev-parse", "--show-toplevel")
         return Layout(git_dir, os.path.normpath(os.path.join(base, common)), hash_, top)

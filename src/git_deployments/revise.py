@@ -38,23 +38,33 @@ class BadUpdate(DeploymentsError):
     """A KEY=VALUE that cannot be applied."""
 
 
+class Value(NamedTuple):
+    """A value as it is, where no text has to be read."""
+
+    json: Json
+
+
 class Assignment(NamedTuple):
     """One KEY=VALUE, or one `--unset KEY`."""
 
     key: str
-    value: str | None
-    """YAML; None unsets."""
+    value: str | Value | None
+    """Text is YAML; None unsets."""
 
 
 def parse(words: tuple[str, ...], unset: tuple[str, ...]) -> list[Assignment]:
     """The assignments of a command line, in order, each key once. Raises `BadUpdate`."""
-    assignments = []
+    assignments: list[Assignment] = []
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise BadUpdate(f"'{shown(word)}' is not KEY=VALUE; write for example description='Nightly load'")
         assignments.append(Assignment(key, value))
-    assignments += [Assignment(key, None) for key in unset]
+    return checked([*assignments, *(Assignment(key, None) for key in unset)])
+
+
+def checked(assignments: list[Assignment]) -> list[Assignment]:
+    """The assignments, if each key can be updated and stands once. Raises `BadUpdate`."""
     for assignment in assignments:
         _check_key(assignment.key.partition(".")[0])
     keys = [assignment.key for assignment in assignments]
@@ -147,6 +157,8 @@ def _assigned(current: Json, path: list[str], assignment: Assignment, schema: Ma
 
 
 def _value(assignment: Assignment, current: Json, schema: Mapping[str, Json]) -> Json:
+    if isinstance(assignment.value, Value):
+        return assignment.value.json
     words = assignment.value or ""
     try:
         value = yamltext.parse_value(words)

@@ -15,7 +15,7 @@ from git_deployments import objects
 from git_deployments.checkout import is_ancestor, object_at
 from git_deployments.codec import snapshot
 from git_deployments.errors import DeploymentsError, ExpectationFailed
-from git_deployments.git import LostRace, RefChange
+from git_deployments.git import Damaged, LostRace, RefChange
 from git_deployments.history import (
     PAUSE,
     Breach,
@@ -145,7 +145,16 @@ def prepare(repository: Repository, who: Who, planned: Iterable[Planned]) -> dic
     target = objects.creating(repository, making) if making or fresh else objects.moving(repository)
     records = {state.name: build(repository, target, who, state, step) for state, step in steps}
     target.finish()
+    _read_back(repository, target.written)
     return records
+
+
+def _read_back(repository: Repository, oids: list[str]) -> None:
+    """An object that was here before, damaged, is not written again: no version may rest on it. Raises `Damaged`."""
+    readable = repository.reading.many(oids)
+    damaged = [oid for oid in oids if oid not in readable]
+    if damaged:
+        raise Damaged(damaged[0], "is here but cannot be read, so nothing was written onto it; remove its file")
 
 
 def outcome(planned: Planned, record: Record | None) -> Outcome:
@@ -181,12 +190,23 @@ def _deploy(repository: Repository, state: State, wish: Wish, reason: str) -> De
         latest = version_at(repository, state, state.latest.commit)
         if _same(repository, latest, wish):
             step = Step("update", reason, None, False, state.live, after, state.held) if after else None
-            return Decision(step, latest, notes=(f"{shown(state.name)} is unchanged since v{latest.number}",))
+            other = state.live if state.live and state.live.number != latest.number else None
+            but = f", which is not live (v{other.number} is)" if other else ""
+            return Decision(step, latest, notes=(f"{shown(state.name)} is unchanged since v{latest.number}{but}",))
     refusal = _live_refusal(repository, state, wish) if wish.live else None
+    unknown: tuple[str, ...] = ()
+    if refusal == "unknown":
+        refusal, unknown = None, (_STALENESS_UNKNOWN.format(shown(state.name)),)
     goes_live = wish.live and refusal is None
     step = Step("deploy", reason, wish.draft, goes_live, state.live, after, state.held)
     notes = _notes_on_taking_live(repository, state) if goes_live else ()
-    return Decision(step, not_taken=refusal, notes=notes)
+    return Decision(step, not_taken=refusal, notes=(*unknown, *notes))
+
+
+_STALENESS_UNKNOWN = (
+    "warning: deployments.refuseStale: the history here does not tell whether the source of '{}' is older than the "
+    "live one's (a shallow clone?), so it goes live; fetch the whole history before deploying"
+)
 
 
 def changed_settings(repository: Repository, state: State, patch: Mapping[str, Json]) -> dict[str, Json] | None:
@@ -203,9 +223,10 @@ def _live_refusal(repository: Repository, state: State, wish: Wish) -> str | Non
         return "held"
     new = wish.draft.source.commit
     live = state.live.source if state.live else None
-    if repository.flag("refuseStale") and new and live and new != live and is_ancestor(repository, new, live):
-        return "stale"
-    return None
+    if not (repository.flag("refuseStale") and new and live and new != live):
+        return None
+    older = is_ancestor(repository, new, live)
+    return "stale" if older else None if older is False else "unknown"
 
 
 def _notes_on_taking_live(repository: Repository, state: State) -> tuple[str, ...]:

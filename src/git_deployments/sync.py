@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from git_deployments import objects, store
 from git_deployments.audit import incoming_problems
-from git_deployments.checkout import default_remote, is_ancestor
+from git_deployments.checkout import default_remote
 from git_deployments.codec import parse_event
 from git_deployments.errors import NO, Contested, DeploymentsError
 from git_deployments.git import GitFailed, LostRace, RefChange, text
 from git_deployments.history import PAUSE, Refs, State, named, states, unknown
-from git_deployments.integrate import Integration, Tracked, integrate, unpublished
+from git_deployments.integrate import Integration, Tracked, integrate, reaches, unpublished
 from git_deployments.model import Event
 from git_deployments.names import encode, shown
 from git_deployments.record import Record, commit
@@ -254,7 +254,7 @@ def _refuse_rewound(
 ) -> None:
     for name, old in before.items():
         new = after.get(name)
-        if new is None or new.log == old.log or is_ancestor(repository, old.log, new.log) is not False:
+        if new is None or new.log == old.log or reaches(repository, new.log, old.log):
             continue
         ref = f"{remote_root(remote)}{encode(name)}/"
         back = [RefChange(ref + LOG, old.log, new.log)]
@@ -428,7 +428,7 @@ def _part(repository: Repository, name: str, refs: Refs, event: Event | None, re
     seen = tracked(repository, remote, [name]).get(name)
     if seen and seen.log == refs.log and seen.live == refs.live:
         return None
-    if seen and seen.log != refs.log and not is_ancestor(repository, seen.log, refs.log):
+    if seen and seen.log != refs.log and not reaches(repository, refs.log, seen.log):
         raise Diverged(
             f"'{shown(name)}' has events at {shown(remote)} that are not here; "
             f"pull first: git deployments pull {shown(remote)} {shown(name)}"
@@ -551,7 +551,10 @@ def _is_said(line: str) -> bool:
 
 
 def _without_advice(stderr: str) -> str:
-    return "\n".join(line for line in stderr.split("\n") if line.strip() and not line.startswith("Please make sure"))
+    noise = ("Please make sure", "warning: not sending a push certificate")
+    said = "\n".join(line for line in stderr.split("\n") if line.strip() and not line.startswith(noise))
+    hint = "\na remote must take several refs at once (receive.advertiseAtomic)" if "--atomic" in said else ""
+    return f"{said}{hint}\nnothing was published"
 
 
 def _lost(repository: Repository, remote: str, there: Tracked) -> Lost:

@@ -51,6 +51,10 @@ class NobodyToAsk(DeploymentsError):
     """A question has no answer."""
 
 
+class SecretReason(DeploymentsError):
+    """A reason that would keep a secret in the log."""
+
+
 class Manner(NamedTuple):
     """How a write is carried out and told."""
 
@@ -127,6 +131,7 @@ def deploy_command(app: App, /, **options: Any) -> int:
     if options["paths"] and not options["if_changed"]:
         raise click.UsageError("--paths goes with --if-changed")
     manner = _manner(app, options)
+    _check_reason(app.repository, options["reason"], needed=False)
     request = deploy.Request(
         files=options["files"],
         names=options["names"],
@@ -185,7 +190,7 @@ def update_command(app: App, /, **options: Any) -> int:
         if revise.changes_settings_only(assignments):
             raise click.UsageError("--version names a new version, but settings make none")
     repository = app.repository
-    _require_reason(repository, options["reason"])
+    _check_reason(repository, options["reason"])
     repository.foresee_write()
     context = Context(app.environment, frozenset(), frozenset(options["allow_secret"]))
     revision = Revision(
@@ -229,7 +234,7 @@ def promote_command(app: App, /, **options: Any) -> int:
 
 
 def _move(app: App, options: dict[str, Any], decide: Decide) -> int:
-    _require_reason(app.repository, options["reason"])
+    _check_reason(app.repository, options["reason"])
     app.repository.foresee_write()
     return _carry_out(app, _one(app, options["name"]), decide, _manner(app, options), MOVES)
 
@@ -249,7 +254,7 @@ def _one(app: App, words: str) -> Callable[[], list[str]]:
 def delete_command(app: App, /, **options: Any) -> int:
     """Remove a deployment; its log stays and tells so, and deploying it again continues the numbers."""
     repository, manner = app.repository, _manner(app, options)
-    _require_reason(repository, options["reason"])
+    _check_reason(repository, options["reason"])
     state = _to_delete(repository, options["name"], options["purged"])
     if not options["yes"] and not manner.dry_run:
         what = "its whole history, for ever" if options["purged"] else "all its versions; its log stays"
@@ -329,14 +334,25 @@ def _manner(app: App, options: dict[str, Any]) -> Manner:
     return Manner(options["json"], options["quiet"], options["dry_run"], push, remote, options["offline"])
 
 
-def _require_reason(repository: Repository, reason: str) -> None:
-    if not reason and repository.flag("requireReason"):
+def _check_reason(repository: Repository, reason: str, needed: bool = True) -> None:
+    """A reason where one is required, and none that the log should not keep."""
+    if reason:
+        from git_deployments.leaks import text_looks_secret
+
+        kind = text_looks_secret(reason)
+        if kind:
+            raise SecretReason(
+                f"-m: the text holds what looks like {kind}, and the log keeps it for ever; leave it out"
+            )
+    if needed and not reason and repository.flag("requireReason"):
         raise ReasonMissing("deployments.requireReason is set: say why with -m TEXT")
 
 
 def _carry_out(app: App, wanted: Callable[[], list[str]], decide: Decide, manner: Manner, telling: Telling) -> int:
     repository = app.repository
     if manner.dry_run:
+        if repository.remotes and not repository.git.refs("--count=1", ROOT.rstrip("/")):
+            warn("nothing is known here yet and a dry run asks no remote, so numbers are provisional")
         return _show_plan(plan(repository, wanted(), decide), manner)
     _first_contact(repository, manner)
     if manner.push:

@@ -1,0 +1,227 @@
+"""Damaged objects, one by one: no command hangs or ends in a traceback, and fsck names what is damaged.
+
+Each repository is read in a process of its own with a time limit, since a hang is what is looked for:
+a truncated loose object makes libgit2 1.9 spin for ever, and git's standard error fills pipes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from .conftest import Project
+
+PREFIX = "refs/deployments/etl/prod"
+LIMIT = 20
+"""Seconds for all commands on one repository; they take less than one."""
+
+READING = (
+    ["fsck", "--json"],
+    ["list"],
+    ["live", "etl/prod"],
+    ["versions", "prod", "--json"],
+    ["show", "prod", "1"],
+    ["show", "prod", "0.0.3", "--json"],
+    ["log", "prod"],
+    ["status"],
+    ["diff", "prod"],
+    ["diff", "prod", "1", "3"],
+    ["export"],
+)
+WRITING = (
+    ["update", "prod", "paused=true"],
+    ["deploy", "--if-changed"],
+    ["deploy"],
+    ["rollback", "prod"],
+    ["fsck", "--repair"],
+    ["delete", "prod", "-y"],
+)
+CHILD = """
+import contextlib, io, json, sys
+from git_deployments import cli, history
+history.PAUSE = 0  # nobody else writes here
+for arguments in json.load(sys.stdin):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = cli.run(arguments)
+    print(json.dumps([arguments, code, out.getvalue(), err.getvalue()]), flush=True)
+"""
+
+
+class Ran(NamedTuple):
+    """One command line and how it ended."""
+
+    words: str
+    code: int
+    out: str
+    err: str
+
+
+def run(project: Project, *commands: list[str]) -> list[Ran]:
+    """Run command lines one after the other in one new process; a traceback or a hang fails the test."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", CHILD],
+            cwd=project.path,
+            input=json.dumps(commands),
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+        )
+    except subprocess.TimeoutExpired as hanging:
+        ended = (hanging.stdout or b"").decode().count("\n")
+        pytest.fail(f"hangs: {commands[ended]}")
+    ran = [Ran(" ".join(words), *rest) for words, *rest in map(json.loads, done.stdout.splitlines())]
+    assert len(ran) == len(commands), f"{commands[len(ran)]}: {done.stderr}"
+    for one in ran:
+        assert one.code in (0, 1, 128), one
+        assert "Traceback" not in one.err
+        assert one.code != 128 or one.err.splitlines()[-1].startswith("fatal: "), one
+    return ran
+
+
+@pytest.fixture
+def rolled_back(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of one history: three versions and a rollback to v2."""
+    template = tmp_path_factory.getbasetemp() / "damage-template"
+    if not template.exists():
+        making = Project(template.with_suffix(".new"))
+        making.path.mkdir()
+        making.git("init", "-q", "-b", "main")
+        for number in (1, 2, 3):
+            making.commit(f"Change {number}", code=f"{number}\n")
+            making.deploy(f"d{number}", version=f"0.0.{number}")
+        making.ok("rollback", "prod", "-m", "wrong totals")
+        making.path.rename(template)
+    shutil.copytree(template, tmp_path / "copy")
+    return Project(tmp_path / "copy")
+
+
+OURS = (
+    *(f"versions/{number}" for number in (1, 2, 3)),
+    *(f"versions/{number}^{{tree}}" for number in (1, 3)),
+    *(f"versions/{number}:deployment.json" for number in (2, 3)),
+    *("log", "log~1", "log~3", "log^{tree}", "log:settings.json"),
+)
+"""Every kind of object in every kind of place: newest, live, inner, first."""
+DAMAGES = ("emptied", "halved", "flipped", "deleted")
+
+
+def damage(path: Path, how: str) -> None:
+    """Do it to a loose object's file."""
+    path.chmod(0o644)
+    data = path.read_bytes()
+    if how == "deleted":
+        path.unlink()
+    elif how == "flipped":
+        middle = len(data) // 2
+        path.write_bytes(data[:middle] + bytes([data[middle] ^ 0x10]) + data[middle + 1 :])
+    else:
+        path.write_bytes(b"" if how == "emptied" else data[: len(data) // 2])
+
+
+def loose(project: Project, oid: str) -> Path:
+    """The file of a loose object."""
+    return project.path / ".git/objects" / oid[:2] / oid[2:]
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("place", OURS)
+def test_a_damaged_object_is_named_by_fsck_and_stops_nothing_for_ever(
+    rolled_back: Project, place: str, how: str
+) -> None:
+    oid = rolled_back.git("rev-parse", f"{PREFIX}/{place}")
+    before = rolled_back.refs()
+    damage(loose(rolled_back, oid), how)
+    checked, *_ = run(rolled_back, *READING)
+    assert checked.code in (1, 128)
+    assert oid in checked.out + checked.err
+    assert rolled_back.refs() == before
+    run(rolled_back, *WRITING)
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("place", ["HEAD", "HEAD^{tree}"])
+def test_damaged_code_is_no_breach_and_stops_nothing_for_ever(rolled_back: Project, place: str, how: str) -> None:
+    damage(loose(rolled_back, rolled_back.git("rev-parse", place)), how)
+    for one in run(rolled_back, *READING):
+        assert one.code == 0, one
+    run(rolled_back, *WRITING)
+
+
+@pytest.mark.parametrize("position", [0.3, 0.6, 0.9])
+def test_a_damaged_pack(rolled_back: Project, position: float) -> None:
+    rolled_back.git("gc", "-q")
+    (pack,) = (rolled_back.path / ".git/objects/pack").glob("*.pack")
+    pack.chmod(0o644)
+    data = bytearray(pack.read_bytes())
+    for place in range(int(len(data) * position), int(len(data) * position) + 64):
+        data[place % len(data)] ^= 0x55
+    pack.write_bytes(data)
+    run(rolled_back, *READING, *WRITING)
+
+
+@pytest.mark.parametrize("how", ["emptied", "deleted"])
+def test_a_power_cut_that_takes_a_thousand_objects(rolled_back: Project, how: str) -> None:
+    """For each git complains on its standard error, which fits no pipe in the end if nobody reads it."""
+    tip, trees = rolled_back.git("rev-parse", f"{PREFIX}/versions/3"), []
+    for number in range(4, 1004):
+        tree = f"{number:040x}"
+        trees.append(tree)
+        tip = write_version(rolled_back, number, tree, tip)
+        if how == "emptied":
+            write_loose(rolled_back, tree, b"")
+    rolled_back.git("update-ref", f"{PREFIX}/versions/1003", tip)
+    checked, *_ = run(rolled_back, ["fsck"], ["list"], ["versions", "prod"])
+    assert checked.code == 1
+    assert all(tree in checked.out for tree in trees)
+
+
+def write_version(project: Project, number: int, tree: str, parent: str) -> str:
+    """Write the commit of a version; its id."""
+    who = "A <a@example.com> 1 +0000"
+    head = f"tree {tree}\nparent {parent}\nauthor {who}\ncommitter {who}\n"
+    commit = f"{head}\netl/prod v{number}\n\nDeployment: etl/prod\nNumber: {number}\nFormat: 1\n"
+    whole = f"commit {len(commit)}\0{commit}".encode()
+    oid = hashlib.sha1(whole).hexdigest()
+    write_loose(project, oid, zlib.compress(whole, 1))
+    return oid
+
+
+def write_loose(project: Project, oid: str, data: bytes) -> None:
+    """Write the file of a loose object."""
+    path = loose(project, oid)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("place", ["versions/3^{tree}", "versions/3:deployment.json"])
+def test_a_deploy_that_needs_a_damaged_object_does_not_claim_to_have_made_a_version(
+    rolled_back: Project, place: str, how: str
+) -> None:
+    """git and libgit2 do not write an object whose file is there already, whatever is in the file."""
+    rolled_back.git("reset", "-q", "--hard")
+    rolled_back.manifest("d3", version="0.0.3")
+    damage(loose(rolled_back, rolled_back.git("rev-parse", f"{PREFIX}/{place}")), how)
+    deployed, shown = run(rolled_back, ["deploy"], ["show", "prod", "latest", "--json"])
+    if deployed.code == 0:
+        assert shown.code == 0, shown
+        assert json.loads(shown.out)["number"] == 4
+
+
+@pytest.mark.parametrize("arguments", [[], ["prod"]])
+def test_export_does_not_leave_out_what_is_damaged(rolled_back: Project, arguments: list[str]) -> None:
+    oid = rolled_back.git("rev-parse", f"{PREFIX}/log")
+    damage(loose(rolled_back, oid), "deleted")
+    (exported,) = run(rolled_back, ["export", *arguments])
+    assert exported.code == 128
+    assert oid in exported.err
