@@ -105,14 +105,17 @@ def rolled_back(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pro
     return Project(tmp_path / "copy")
 
 
-OURS = (
-    *(f"versions/{number}" for number in (1, 2, 3)),
-    *(f"versions/{number}^{{tree}}" for number in (1, 3)),
-    *(f"versions/{number}:deployment.json" for number in (2, 3)),
-    *("log", "log~1", "log~3", "log^{tree}", "log:settings.json"),
-)
-"""Every kind of object in every kind of place: newest, live, inner, first."""
-DAMAGES = ("emptied", "halved", "flipped", "deleted")
+DAMAGES = ("emptied", "flipped", "halved", "deleted")
+OURS = {
+    "versions/2": DAMAGES,
+    "versions/3^{tree}": DAMAGES,
+    "versions/2:deployment.json": DAMAGES,
+    "log": DAMAGES,
+    "log:settings.json": DAMAGES,
+    **dict.fromkeys(("versions/1", "versions/3", "versions/1^{tree}", "versions/3:deployment.json"), DAMAGES[:2]),
+    **dict.fromkeys(("log~1", "log~3", "log^{tree}"), DAMAGES[:2]),
+}
+"""Every kind of object in every kind of place (newest, live, inner, first), and what is done to it."""
 
 
 def damage(path: Path, how: str) -> None:
@@ -133,8 +136,7 @@ def loose(project: Project, oid: str) -> Path:
     return project.path / ".git/objects" / oid[:2] / oid[2:]
 
 
-@pytest.mark.parametrize("how", DAMAGES)
-@pytest.mark.parametrize("place", OURS)
+@pytest.mark.parametrize(("place", "how"), [(place, how) for place, damages in OURS.items() for how in damages])
 def test_a_damaged_object_is_named_by_fsck_and_stops_nothing_for_ever(
     rolled_back: Project, place: str, how: str
 ) -> None:
@@ -148,7 +150,7 @@ def test_a_damaged_object_is_named_by_fsck_and_stops_nothing_for_ever(
     run(rolled_back, *WRITING)
 
 
-@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("how", DAMAGES[:2])
 @pytest.mark.parametrize("place", ["HEAD", "HEAD^{tree}"])
 def test_damaged_code_is_no_breach_and_stops_nothing_for_ever(rolled_back: Project, place: str, how: str) -> None:
     damage(loose(rolled_back, rolled_back.git("rev-parse", place)), how)

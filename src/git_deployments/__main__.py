@@ -16,6 +16,8 @@ _OPTIONS = ("--oid", "--source")
 
 def main() -> None:
     """Run the command line of this process and end it."""
+    for descriptor in (0, 1, 2):
+        _open_if_closed(descriptor)
     arguments = sys.argv[1:]
     if arguments[:1] == ["live"] and len(arguments) <= 3 and hasattr(os, "posix_spawnp"):
         answer = _live(arguments[1:])
@@ -24,6 +26,14 @@ def main() -> None:
     from git_deployments import cli
 
     cli.main()
+
+
+def _open_if_closed(descriptor: int) -> None:
+    """A daemon may start us without them, and what is opened next would then be taken for one of them."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        os.open(os.devnull, os.O_RDWR)
 
 
 def _say(answer: bytes) -> None:
@@ -69,29 +79,22 @@ def _trailers(commit: bytes) -> dict[bytes, bytes]:
 
 def _read(ref: str) -> tuple[bytes, bytes]:
     """Id and content of the commit at a ref; both empty where git has no such commit."""
-    (in_read, in_write), (out_read, out_write) = os.pipe(), os.pipe()
+    out_read, out_write = os.pipe()
+    format_ = "--format=%(objectname) %(objecttype)%00%(raw)"
     try:
         quiet = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)
-        ends = [(os.POSIX_SPAWN_DUP2, in_read, 0), (os.POSIX_SPAWN_DUP2, out_write, 1), quiet]
+        ends = [(os.POSIX_SPAWN_DUP2, out_write, 1), quiet]
         environment = {**os.environ, "GIT_NO_REPLACE_OBJECTS": "1"}
-        os.posix_spawnp("git", ("git", "cat-file", "--batch"), environment, file_actions=ends)
+        os.posix_spawnp("git", ("git", "for-each-ref", format_, ref), environment, file_actions=ends)
     except OSError:
         return b"", b""
-    os.close(in_read)
     os.close(out_write)
-    try:
-        os.write(in_write, ref.encode() + b"\n")
-    except BrokenPipeError:  # git has found no repository and is gone already
-        return b"", b""
-    os.close(in_write)
     data = b""
     while chunk := os.read(out_read, 65536):
         data += chunk
-    header, _, content = data.partition(b"\n")
-    words = header.split(b" ")
-    if len(words) != 3 or words[1] != b"commit" or len(content) != int(words[2]) + 1:
-        return b"", b""
-    return words[0], content.rstrip(b"\n")
+    header, _, content = data.partition(b"\0")
+    oid, _, kind = header.partition(b" ")
+    return (oid, content.rstrip(b"\n")) if kind == b"commit" else (b"", b"")
 
 
 if __name__ == "__main__":

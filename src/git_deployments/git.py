@@ -135,7 +135,7 @@ class Git(NamedTuple):
         walk.close_stdin()
         reading = self.start("cat-file", "--batch", "--buffer", stdin=walk.give_stdout())
         try:
-            yield from _batch_objects(reading)
+            yield from _batch_objects(reading, walk)
             reading.result()
             walk.result()
         finally:
@@ -193,6 +193,13 @@ class Reading:
         """The object of any name that git knows (`<commit>:path`); None where there is none."""
         if "\n" in name:
             return None
+        try:
+            return self._find(name)
+        except KeyboardInterrupt:
+            self.close()  # the rest of the answer must not be taken for that to the next question
+            raise
+
+    def _find(self, name: str) -> Object | None:
         process = self._process or self._git.start("cat-file", "--batch")
         self._process = process
         try:
@@ -302,15 +309,19 @@ class Process:
             raise GitFailed(self.arguments, code, stderr)
         return out
 
-    def read(self, size: int = 0) -> bytes:
+    def read(self, size: int = 0, beside: Process | None = None) -> bytes:
         """Some of standard output, `size` bytes if that many are there; empty at its end.
 
-        What is said on standard error meanwhile is kept for `finish`, so that its pipe never fills.
+        What is said on standard error meanwhile, here and `beside`, is kept for `finish`, so that its
+        pipe never fills.
         """
+        speakers = [self, beside] if beside else [self]
         while True:
-            ready = _ready([one for one in (self.stdout, self._stderr) if one >= 0], -1)
-            if self._stderr in ready:
-                self._listen()
+            heard = [one._stderr for one in speakers if one._stderr >= 0]
+            ready = _ready([self.stdout, *heard], -1)
+            for speaker in speakers:
+                if speaker._stderr in ready:
+                    speaker._listen()
             if self.stdout in ready:
                 return os.read(self.stdout, max(_CHUNK, size))
 
@@ -443,8 +454,8 @@ def _ready(readers: Iterable[int], writer: int) -> set[int]:
     return {descriptor for descriptor, _ in poll.poll()}
 
 
-def _batch_objects(process: Process) -> Iterator[Object]:
-    """Parse the output of `cat-file --batch` while it comes."""
+def _batch_objects(process: Process, source: Process) -> Iterator[Object]:
+    """Parse the output of `cat-file --batch` while it comes; `source` is what feeds it."""
     buffer = b""
     while True:
         newline = buffer.find(b"\n")
@@ -457,7 +468,7 @@ def _batch_objects(process: Process) -> Iterator[Object]:
                 continue
         elif words:
             raise Damaged(words[0].decode("ascii", "replace"), "is missing from the repository")
-        chunk = process.read()
+        chunk = process.read(beside=source)
         if not chunk:
             return
         buffer += chunk

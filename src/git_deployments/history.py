@@ -570,5 +570,6 @@ def while_live(repository: Repository, state: State, number: int) -> Event | Non
 
 def live_version(repository: Repository, name: str) -> Version | None:
     """The version that `live` is at, asked of that ref alone; None where nothing is live."""
-    oid = repository.git.line("rev-parse", "-q", "--verify", live_ref(name))
-    return _version_of(repository, name, oid) if oid else None
+    wanted = live_ref(name)
+    found = [oid for ref, oid in repository.git.refs(wanted) if ref == wanted]
+    return _version_of(repository, name, found[0]) if found else None

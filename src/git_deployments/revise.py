@@ -158,7 +158,7 @@ def _assigned(current: Json, path: list[str], assignment: Assignment, schema: Ma
 
 def _value(assignment: Assignment, current: Json, schema: Mapping[str, Json]) -> Json:
     if isinstance(assignment.value, Value):
-        return assignment.value.json
+        return _as_json(assignment.key, assignment.value.json)
     words = assignment.value or ""
     try:
         value = yamltext.parse_value(words)
@@ -166,6 +166,16 @@ def _value(assignment: Assignment, current: Json, schema: Mapping[str, Json]) ->
         raise BadUpdate(f"'{shown(assignment.key)}': {error}") from None
     if isinstance(value, (bool, int, float)) and _holds_text(assignment.key, current, schema):
         return words.strip()
+    return value
+
+
+def _as_json(key: str, value: Json) -> Json:
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise BadUpdate(
+            f"'{shown(key)}': the value has no JSON form or is not valid Unicode; give text, numbers, lists, mappings"
+        ) from None
     return value
 
 
