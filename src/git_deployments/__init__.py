@@ -13,8 +13,7 @@ this package imports neither pygit2 nor click.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # type checkers take it for true; `typing` itself costs half a start of Python
 if TYPE_CHECKING:
     from git_deployments.api import Deployments, Snapshot, open  # noqa: A004  the verb of the design
     from git_deployments.audit import Finding
