@@ -7,13 +7,14 @@ DEMO_VENV ?= .venv-demo
 
 PACKAGE := $(shell find src docs/man -type f ! -name '*.pyc')
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench soak clean
 
 help:
 	@echo "make demo   two versions, a rollback and a promotion in a scratch repository"
 	@echo "make test   lint, types and all tests"
 	@echo "make lint   lint and types alone"
-	@echo "make bench  times of the commands, as multiples of a bare Python start"
+	@echo "make bench  times beside their targets and peers; some of it: make bench PARTS=\"live list\""
+	@echo "make soak   many writers at once and a longer search for what goes wrong; about 6 minutes"
 	@echo "make clean  remove virtual environments and caches"
 
 demo: $(DEMO_VENV)/stamp
@@ -29,6 +30,11 @@ lint: $(VENV)/stamp
 
 bench: $(VENV)/stamp
 	$(VENV)/bin/python -m tests.benchmarks $(PARTS)
+
+# One part after the other: the races want the machine for themselves.
+soak: $(VENV)/stamp
+	GIT_DEPLOYMENTS_SOAK=1 $(VENV)/bin/python -m pytest -q tests/soak
+	GIT_DEPLOYMENTS_SOAK=1 $(VENV)/bin/python -m pytest -q -n auto tests/test_sync_property.py
 
 clean:
 	rm -rf .venv .venv-* build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

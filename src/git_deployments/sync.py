@@ -481,6 +481,11 @@ def _push(
         if "/sources/" in ref
     ]
     others = {ref: reason for ref, reason in refused.items() if "/sources/" not in ref}
+    if warnings and others and all("atomic" in reason for reason in others.values()):
+        # The server took back all for the sake of a source: publish the rest without it.
+        rest = [part._replace(changes=[one for one in part.changes if "/sources/" not in one.ref]) for part in parts]
+        pushed = _push(repository, remote, rest, echo, track, fresh)
+        return pushed._replace(warnings=[*warnings, *pushed.warnings])
     if fresh and not others:
         _refuse_twins(repository, remote, parts, text(out))
     if others or (code and not refused):
@@ -543,7 +548,13 @@ def _push_failure(
         there = now.get(part.published.name)
         if there and there.log != part.published.before:
             return _lost(repository, remote, there)
-    return Declined(f"{shown(remote)} did not take the push ({shown(reasons)}): {shown(words) or 'it gave no reason'}")
+        if there is None and part.published.before:
+            return Declined(
+                f"{shown(remote)} no longer shows '{shown(part.published.name)}': it was removed there, or its refs "
+                "are hidden (transfer.hideRefs); nothing was published"
+            )
+    told = shown(words) or "it gave no reason; are the refs hidden from pushes there (receive.hideRefs)?"
+    return Declined(f"{shown(remote)} did not take the push ({shown(reasons)}): {told}")
 
 
 def _is_said(line: str) -> bool:
