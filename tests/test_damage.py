@@ -227,3 +227,14 @@ def test_export_does_not_leave_out_what_is_damaged(rolled_back: Project, argumen
     (exported,) = run(rolled_back, ["export", *arguments])
     assert exported.code == 128
     assert oid in exported.err
+
+
+@pytest.mark.parametrize("place", ["versions/1", "versions/1^{tree}", "log~3"])
+def test_what_is_damaged_long_ago_does_not_stop_a_move_between_good_versions(rolled_back: Project, place: str) -> None:
+    """A rollback is for emergencies; fsck still names the damage."""
+    before = rolled_back.refs()
+    damage(loose(rolled_back, rolled_back.git("rev-parse", f"{PREFIX}/{place}")), "emptied")
+    promoted, back, checked = run(rolled_back, ["promote", "prod"], ["rollback", "prod", "number:2"], ["fsck"])
+    assert (promoted.code, back.code, checked.code) == (0, 0, 1)
+    after = rolled_back.refs()
+    assert {ref for ref in after if after[ref] != before[ref]} == {f"{PREFIX}/log"}

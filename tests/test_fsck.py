@@ -1013,6 +1013,14 @@ def test_repair_makes_a_missing_index_ref_again_and_nothing_else(kept: Project) 
     assert all_refs(kept) == before
 
 
+@pytest.mark.parametrize("kind", ["live", "versions/4", "sources/4"])
+def test_repair_restores_a_symbolic_ref_to_nothing_and_records_no_move(kept: Project, kind: str) -> None:
+    before = all_refs(kept)
+    _break(kept, kind, b"ref: refs/heads/nowhere\n")
+    assert kept.run("fsck", "--repair").code == 0
+    assert all_refs(kept) == before
+
+
 def test_repair_records_an_unrecorded_move_and_moves_nothing_back(kept: Project) -> None:
     before = all_refs(kept)
     move(kept, "live", ref(kept, "versions/1"))

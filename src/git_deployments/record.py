@@ -7,6 +7,7 @@ Every transaction names the old value of `live` and `log`, so of two writers one
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from git_deployments.checkout import must_be_kept, present
@@ -25,7 +26,7 @@ from git_deployments.codec import (
     version_message,
 )
 from git_deployments.errors import Contested, DeploymentsError
-from git_deployments.git import Object, RefChange
+from git_deployments.git import Damaged, Object, RefChange
 from git_deployments.history import Breach, Pointer, State, pointer, walk
 from git_deployments.model import SETTINGS, Event, Json, Source, Version
 from git_deployments.names import encode, shown
@@ -305,7 +306,7 @@ def _index_changes(repository: Repository, state: State, after: Position, made: 
     if after.live:
         should[after.live.number] = after.live.commit
     for number in sorted(have.keys() | should.keys()):
-        if number not in should or number not in have:
+        if number not in have or (number not in should and number < oldest):
             yield RefChange(version_ref(name, number), should.get(number), have.get(number))
 
 
@@ -319,15 +320,19 @@ def index_is_due(repository: Repository, state: State) -> bool:
 
 
 def _window(repository: Repository, state: State, latest: Pointer, oldest: int) -> dict[int, str]:
-    """Number to commit from the log's chain, down to `oldest`. Raises `Breach` where a ref differs."""
+    """Number to commit from the log's chain, down to `oldest`. Raises `Breach` where a ref differs.
+
+    The chain ends before a damaged version: what lies behind it stays as it is, and no rollback waits for it.
+    """
     chain: dict[int, str] = {}
     number = latest.number
     if number == oldest:
         chain[number] = latest.commit
     else:
-        for object_ in walk(repository, latest.commit, limit=number - oldest + 1):
-            chain[number] = object_.oid
-            number -= 1
+        with suppress(Damaged):
+            for object_ in walk(repository, latest.commit, limit=number - oldest + 1):
+                chain[number] = object_.oid
+                number -= 1
     for number, oid in chain.items():
         indexed = state.refs.versions.get(number, oid)
         if indexed != oid:
