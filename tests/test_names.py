@@ -30,7 +30,7 @@ def valid(name: str) -> bool:
 
 
 @given(st.lists(NAME, min_size=30, max_size=60))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_git_takes_every_encoded_name_and_it_decodes_to_itself(names: list[str]) -> None:
     for name in filter(valid, names):
         encoded = encode(name)

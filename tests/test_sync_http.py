@@ -235,7 +235,7 @@ def test_a_repository_that_is_not_there(web: Web) -> None:
 # A server that dies
 
 
-CUTS = (0, 20, 150, 400)
+CUTS = (0, 150)
 """Bytes of the answer, its head included, after which the connection is closed."""
 
 
@@ -277,6 +277,7 @@ def test_a_server_that_dies_before_it_says_that_it_took_a_push(web: Web, cut: in
     assert web.hub.live() == 4
     if result.code:
         assert (result.code, len(result.err.splitlines())) == (128, 1), result
+        assert "nothing was published" not in result.err
         assert everything(web.ada) == before
     web.ada.ok("push")
     assert same(web.hub, web.ada)
@@ -306,7 +307,7 @@ def test_a_hub_that_hides_the_refs(web: Web) -> None:
     web.hub.git("config", "receive.hideRefs", "refs/deployments")
     web.ada.deploy("d4")
     before = everything(web.ada), web.hub.refs()
-    assert "hidden" in web.ada.fatal("push", code=1)
+    assert "origin did not take the push" in web.ada.fatal("push", code=1)
     assert (everything(web.ada), web.hub.refs()) == before
     web.hub.git("config", "--unset", "receive.hideRefs")
     web.hub.git("config", "transfer.hideRefs", "refs/deployments")

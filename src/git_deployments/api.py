@@ -128,7 +128,6 @@ class Deployments:
             tuple(runtime_env), tuple(allow_secret),
         )  # fmt: skip
         wishes, _ = deploy.prepare(self._repository, request, self._repository.environment, lambda: b"")
-        store.check_collisions(self._repository, wishes)
         return self._write(list(wishes), store.deploying(self._repository, wishes, message))
 
     def update(

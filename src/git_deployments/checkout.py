@@ -83,21 +83,21 @@ def is_kept(repository: Repository, oid: str) -> bool:
 
     Without such a branch: `main`, else `master`, else the branch of HEAD.
     """
-    patterns = _default_branches(repository)
-    code, out, _ = repository.git.ask(
-        "for-each-ref", "--count=1", "--format=%(refname)", f"--contains={oid}", *patterns, "refs/tags"
-    )
-    return code == 0 and bool(out.strip())
-
-
-def _default_branches(repository: Repository) -> list[str]:
     git, remote = repository.git, default_remote(repository)
     if remote and (branch := git.line("symbolic-ref", "-q", f"refs/remotes/{remote}/HEAD")):
-        return [branch]
+        return _is_contained(repository, oid, branch)
     homes = ["refs/heads/", *([f"refs/remotes/{remote}/"] if remote else [])]
-    usual = [ref for ref, _ in git.refs(*(home + name for home in homes for name in ("main", "master")))]
-    head = None if usual else git.line("symbolic-ref", "-q", "HEAD")
-    return usual or ([head] if head else [])
+    usual = [home + name for home in homes for name in ("main", "master")]
+    if _is_contained(repository, oid, *usual):
+        return True
+    head = None if git.refs(*usual) else git.line("symbolic-ref", "-q", "HEAD")
+    return head is not None and _is_contained(repository, oid, head)
+
+
+def _is_contained(repository: Repository, oid: str, *branches: str) -> bool:
+    options = ("--count=1", "--format=%(refname)", f"--contains={oid}")
+    code, out, _ = repository.git.ask("for-each-ref", *options, *branches, "refs/tags")
+    return code == 0 and bool(out.strip())
 
 
 def is_ancestor(repository: Repository, older: str, newer: str) -> bool | None:

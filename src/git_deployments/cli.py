@@ -85,6 +85,7 @@ def group(context: click.Context) -> int | None:
     deployments are listed.
     """
     app = App()
+    app.repository.foresee()
     context.obj = app
     context.call_on_close(app.close)
     if context.invoked_subcommand is None:

@@ -233,6 +233,11 @@ def unknown(repository: Repository, words: str) -> UnknownDeployment:
     return UnknownDeployment(f"no deployment '{shown(words)}'; {hint}")
 
 
+def is_full_name(words: str) -> bool:
+    """The words can only be the full name of a deployment that has two parts."""
+    return "/" in words and _as_name(words) == words
+
+
 def _as_name(words: str) -> str | None:
     try:
         if "%" in words:
@@ -563,9 +568,17 @@ def creator(repository: Repository, latest: Pointer) -> Identity:
     return parse_version(repository.reading.object(oid)).author
 
 
-def while_live(repository: Repository, state: State, number: int) -> Event | None:
-    """The newest event after which version `number` was live: its settings are those of that time."""
-    return next((event for event in events(repository, state) if event.after == number), None)
+def while_live(repository: Repository, name: str, log: str | None, number: int) -> Event | None:
+    """The newest event up to `log` after which version `number` was live: its settings are those of that time."""
+    for object_ in walk(repository, log) if log else ():
+        event = parse_event(object_)
+        if event.name != name:
+            raise Breach(f"{object_.oid} in the log of '{shown(name)}' is of '{shown(event.name)}'; {_MORE}")
+        if event.after == number:
+            return event
+        if event.previous is None:
+            break
+    return None
 
 
 def live_version(repository: Repository, name: str) -> Version | None:

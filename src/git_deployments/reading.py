@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from git_deployments import render
-from git_deployments.checkout import default_remote
 from git_deployments.compare import Difference, two_versions, version_differences
 from git_deployments.console import App, as_json, as_rows, emit, emit_one, note, progress, say, warn
 from git_deployments.errors import DONE, NO, DeploymentsError
@@ -324,6 +323,7 @@ def _code_diff(app: App, before: Version, after: Version, exit_code: bool) -> in
 def status_command(app: App, names: tuple[str, ...], remote: str | None, json: bool, template: str | None) -> int:
     """Show what needs attention: what is unpublished or behind, unrecorded moves, rollbacks still live, holds."""
     from git_deployments import sync
+    from git_deployments.checkout import default_remote
 
     repository = app.repository
     wanted = match(repository, names) if names else None

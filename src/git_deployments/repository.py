@@ -64,9 +64,12 @@ class Repository:
     def __del__(self) -> None:
         self.close()
 
+    def foresee(self) -> None:
+        """Start the question that nearly every command asks, so that it is answered while modules are imported."""
+        self._early["config"] = self.git.start("config", "-z", "--list")
+
     def foresee_write(self) -> None:
         """Start at once, side by side, the questions that every write asks."""
-        self._early["config"] = self.git.start("config", "-z", "--list")
         for role in ("AUTHOR", "COMMITTER"):
             self._early[role] = self._ask_identity(role)
 
@@ -118,12 +121,14 @@ class Repository:
     def layout(self) -> Layout:
         """Its directories and hash. Raises `NotARepository`."""
         asked = ("--absolute-git-dir", "--git-common-dir", "--show-object-format", "--is-bare-repository")
-        lines = text(self.git.run("rev-parse", *asked)).split("\n")[:-1]
-        if len(lines) != len(asked):  # a path of more than one line
+        _, out, _ = self.git.ask("rev-parse", *asked, "--show-toplevel")
+        lines = text(out).split("\n")[:-1]
+        if not len(asked) <= len(lines) <= len(asked) + 1:  # a path of more than one line
             lines = [text(self.git.run("rev-parse", one)).removesuffix("\n") for one in asked]
-        git_dir, common, hash_, bare = lines
+            lines += [top] if (top := self.git.line("rev-parse", "--show-toplevel")) else []
+        git_dir, common, hash_, bare, *tops = lines
         base = os.path.abspath(self.git.directory)
-        top = None if bare == "true" else self.git.line("rev-parse", "--show-toplevel")
+        top = tops[0] if tops and bare != "true" else None
         return Layout(git_dir, os.path.normpath(os.path.join(base, common)), hash_, top)
 
     @cached_property

@@ -30,6 +30,7 @@ from git_deployments.history import (
     properties,
     settings,
     states,
+    unknown,
     version_at,
 )
 from git_deployments.model import Event, Json, Version
@@ -173,9 +174,14 @@ def _pause(attempt: int) -> None:
 
 
 def deploying(repository: Repository, wishes: Mapping[str, Wish], reason: str) -> Decide:
-    """A new version for each wish."""
+    """A new version for each wish. Raises `Collision` for a new name that others may be taken for."""
+    taken: dict[str, str] = {}
 
     def decide(state: State) -> Decision:
+        if not state.exists:
+            if not taken:
+                taken.update((fold(name), name) for name in (*wishes, *names(repository)))
+            _check_collision(taken, state.name)
         return _deploy(repository, state, wishes[state.name], reason)
 
     return decide
@@ -402,7 +408,9 @@ def recording(repository: Repository) -> Decide:
 
 def _check_present(repository: Repository, state: State, expect: str | None) -> None:
     check_writable(state)
-    if state.deleted or not state.exists:
+    if not state.exists:
+        raise unknown(repository, state.name)
+    if state.deleted:
         raise UnknownDeployment(f"'{shown(state.name)}' is deleted; deploying it again continues its numbers")
     if expect is not None:
         check_expected(repository, state, expect)
@@ -427,16 +435,13 @@ def check_expected(repository: Repository, state: State, expect: str) -> None:
         raise wrong
 
 
-def check_collisions(repository: Repository, wanted: Iterable[str]) -> None:
-    """Raise `Collision` where a name differs from another only by case or by Unicode form."""
-    taken = {fold(name): name for name in names(repository)}
-    for name in wanted:
-        other = taken.setdefault(fold(name), name)
-        if other != name:
-            raise Collision(
-                f"'{shown(name)}' differs from '{shown(other)}' only by case or by Unicode form, "
-                "which a file system may not tell apart; rename one of them"
-            )
+def _check_collision(taken: Mapping[str, str], name: str) -> None:
+    other = taken[fold(name)]
+    if other != name:
+        raise Collision(
+            f"'{shown(name)}' differs from '{shown(other)}' only by case or by Unicode form, "
+            "which a file system may not tell apart; rename one of them"
+        )
 
 
 def purge(repository: Repository, name: str) -> list[RefChange]:

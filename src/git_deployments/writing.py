@@ -16,6 +16,7 @@ from git_deployments.history import (
     State,
     creator,
     find,
+    is_full_name,
     named,
     pointer,
     settings,
@@ -25,6 +26,7 @@ from git_deployments.history import (
 )
 from git_deployments.model import Json
 from git_deployments.names import shown
+from git_deployments.record import Record
 from git_deployments.refs import ROOT, live_ref, log_ref, version_ref
 from git_deployments.repository import Repository
 from git_deployments.store import (
@@ -124,7 +126,6 @@ def deploy_command(app: App, /, **options: Any) -> int:
     nothing is written.
     """
     from git_deployments import deploy
-    from git_deployments.store import check_collisions
 
     if options["every"] and options["names"]:
         raise click.UsageError("--all and NAME exclude each other")
@@ -151,12 +152,8 @@ def deploy_command(app: App, /, **options: Any) -> int:
     wishes, warnings = deploy.prepare(app.repository, request, app.environment, sys.stdin.buffer.read, watch)
     for line in warnings:
         warn(line)
-
-    def wanted() -> list[str]:
-        check_collisions(app.repository, wishes)
-        return list(wishes)
-
-    return _carry_out(app, wanted, deploying(app.repository, wishes, options["reason"]), manner, VERSIONS)
+    decide = deploying(app.repository, wishes, options["reason"])
+    return _carry_out(app, lambda: list(wishes), decide, manner, VERSIONS)
 
 
 @click.command("update")
@@ -240,8 +237,11 @@ def _move(app: App, options: dict[str, Any], decide: Decide) -> int:
 
 
 def _one(app: App, words: str) -> Callable[[], list[str]]:
-    """The one deployment that is meant, looked up when the history is as new as it gets."""
-    return lambda: [find(app.repository, words).name]
+    """The one deployment that is meant, looked up when the history is as new as it gets.
+
+    A full name needs no look: the write itself finds out whether it is there.
+    """
+    return lambda: [words] if is_full_name(words) else [find(app.repository, words).name]
 
 
 @click.command("delete")
@@ -538,31 +538,21 @@ def _tell_move(repository: Repository, outcome: Outcome) -> None:
     held = "; held until promote" if record.event.held else ""
     say(f"{name}: {verb} from {_named(before)} to {_named(after)}{held}")
     if record.action == "rollback" and after:
-        for line in _not_restored(repository, outcome.name, after):
+        for line in _not_restored(repository, record, after):
             say(line)
     undo = _undo(record.name, before, after)
     say(f"undo: {undo} --hold" if record.held_before and not record.event.held and before else f"undo: {undo}")
 
 
-def _not_restored(repository: Repository, name: str, after: Pointer) -> Iterable[str]:
+def _not_restored(repository: Repository, record: Record, after: Pointer) -> Iterable[str]:
     """Settings that changed since the version was live: a rollback leaves them as they are."""
-    (state,) = states(repository, [name])
-    newest = state.event
-    earlier = _replace_newest(state)
-    then = while_live(repository, earlier, after.number) if earlier else None
-    if newest is None or then is None or then.tree == newest.tree:
+    newest = record.event
+    then = while_live(repository, record.name, newest.previous, after.number)
+    if then is None or then.tree == newest.tree:
         return
     old, new = settings(repository, then), settings(repository, newest)
     for key in (key for key in new if new[key] != old[key]):
         yield f"not restored: {key} was {render.value_text(old[key])}, stays {render.value_text(new[key])}"
-
-
-def _replace_newest(state: State) -> State | None:
-    """The state as it was before the newest event, as far as a walk of the log goes."""
-    event = state.event
-    if event is None or event.previous is None:
-        return None
-    return state._replace(refs=state.refs._replace(log=event.previous))
 
 
 def _undo(name: str, before: Pointer | None, after: Pointer | None) -> str:
