@@ -23,6 +23,9 @@ def main() -> None:
         answer = _live(arguments[1:])
         if answer is not None:
             _say(answer)
+    import gc
+
+    gc.set_threshold(100_000)  # what imports make stays; looking through it again and again is a tenth of a start
     from git_deployments import cli
 
     cli.main()

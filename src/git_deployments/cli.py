@@ -85,7 +85,7 @@ def group(context: click.Context) -> int | None:
     deployments are listed.
     """
     app = App()
-    app.repository.foresee()
+    app.repository.foresee(writing=COMMANDS.get(context.invoked_subcommand or "") == "writing")
     context.obj = app
     context.call_on_close(app.close)
     if context.invoked_subcommand is None:

@@ -182,6 +182,10 @@ class Reading:
     def __del__(self) -> None:
         self.close()
 
+    def start(self) -> None:
+        """Start the process ahead of the first question."""
+        self._process = self._process or self._git.start("cat-file", "--batch")
+
     def object(self, oid: str) -> Object:
         """The object of a full id."""
         found = self.find(oid)

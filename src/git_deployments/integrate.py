@@ -82,15 +82,35 @@ def _only(repository: Repository, tip: str, others: tuple[str, ...]) -> Iterator
         return
     excluded = (f"^{other}" for other in others)
     found = text(repository.git.run("rev-list", "--first-parent", tip, *excluded, "--")).split()
-    for oid in found:
+    for oid in _really_only(repository, found, others):
         event = parse_event(repository.reading.object(oid))
         yield event
         if event.previous is None:
             return
 
 
+def _really_only(repository: Repository, found: list[str], others: tuple[str, ...]) -> list[str]:
+    """`rev-list A ^B` lists too much where clocks were wrong (it stops five commits after the dates say so)."""
+
+    def reached(oid: str) -> bool:
+        return any(reaches(repository, other, oid) for other in others)
+
+    low, high = 0, len(found)
+    if not others or not found or not reached(found[-1]):
+        return found
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(found[middle]) else (middle + 1, high)
+    return found[:low]
+
+
 def integrate(
-    repository: Repository, objects: Objects, who: Who, state: State, remote: Tracked, elsewhere: Mapping[str, str]
+    repository: Repository,
+    objects: Objects,
+    state: State,
+    remote: Tracked,
+    elsewhere: Mapping[str, str],
+    inherited: bool = False,
 ) -> Integration:
     """Bring one deployment together with what one remote has.
 
@@ -102,7 +122,7 @@ def integrate(
     if here is None:
         return _forward(repository, state, remote, published, "new")
     if here == remote.log:
-        if remote.live in (state.refs.live, published.live_commit):
+        if remote.live == state.refs.live or (remote.live == published.live_commit and not inherited):
             return Integration(name, "same")
         return _forward(repository, state, remote, published, "forwarded")
     ours = unpublished(repository, here, remote.log)
@@ -117,7 +137,7 @@ def integrate(
                 "nothing was moved; choose the right one and remove the deployment's refs at the other remote"
             )
     theirs = unpublished(repository, remote.log, here)
-    replay = _Replay(repository, objects, who, published, _base(repository, ours), theirs)
+    replay = _Replay(repository, objects, repository.who(), published, _base(repository, ours), theirs)
     return replay.run(state, remote, ours)
 
 
@@ -137,7 +157,18 @@ def _forward(repository: Repository, state: State, remote: Tracked, published: E
     position = position_after(state.name, published)
     deleted = published.action == "delete" and remote.live is None
     changes = _changes(repository, state, position, remote.live, deleted, {})
+    if state.refs.log is None:
+        changes = (change for change in changes if not _is_leftover(change, state, position))
     return Integration(state.name, outcome, tuple(changes), notes=tuple(notes))
+
+
+def _is_leftover(change: RefChange, state: State, position: Position) -> bool:
+    """It would take away a version that the published log does not have: the next write adopts it."""
+    latest = position.latest.number if position.latest else 0
+    beyond = {oid for number, oid in state.refs.versions.items() if number > latest}
+    return change.old in beyond or (
+        state.live is not None and change.old == state.live.commit and state.live.number > latest
+    )
 
 
 def _changes(
@@ -203,7 +234,7 @@ class _Replay:
 
     def run(self, state: State, remote: Tracked, ours: list[Event]) -> Integration:
         """Replay `ours` (newest first)."""
-        there = history.state_of(self.repository, state.name, Refs(remote.live, remote.log, {}, {}))
+        there = history.trusted(history.state_of(self.repository, state.name, Refs(remote.live, remote.log, {}, {})))
         for version, live in adoptions(there):
             step = Step("adopt", live=live, held=self.position.held)
             _, self.position = append(self.objects, self.who, self.position, step, version)
@@ -311,21 +342,28 @@ class _Replay:
 
     def _replay_move(self, event: Event) -> None:
         current, target = self.position.live, self._target(event)
-        left_unpublished = event.before in self.numbers
+        left_unpublished = self._is_unpublished(event.before)
         back_to_base = self.base is not None and event.after is not None and event.after == self.base.after
         if left_unpublished and back_to_base:
             target = self.published_live
-        elif event.action == "adopt" and target and current and target.commit == current.commit:
+        elif event.action == "adopt" and self._has_happened(event, target):
             return  # the other log has it
+        elif event.action == "delete" and current is None:
+            return  # it is deleted there already
         elif not self._leaves(event, current) or (target is None and event.after is not None):
-            self._dispute(event, _move_in_words(event), _command(event))
+            self._dispute(event, _move_in_words(event), _command(event, current, target))
             return
-        if _same(current, target) and event.action != "promote":
+        if _same(current, target) and event.action not in ("promote", "rollback"):
             return
         action = event.action
-        if current and target and action in ("rollback", "promote"):
+        if current and target and action in ("rollback", "promote") and not _same(current, target):
             action = "rollback" if target.number < current.number else "promote"
         self._record(event._replace(action=action), None, target)
+
+    def _has_happened(self, event: Event, target: Pointer | None) -> bool:
+        """What was adopted here is in the other log: somebody saw its `live` before its log."""
+        went_to = {(one.before, one.live_commit) for one in self.theirs if one.before != one.after}
+        return (event.before, target and target.commit) in went_to or _same(self.position.live, target)
 
     def _target(self, event: Event) -> Pointer | None:
         if event.after is None or event.live_commit is None:
@@ -338,8 +376,10 @@ class _Replay:
         """What the event moved away from is what is live now."""
         if event.before is None or current is None:
             return event.before is None and current is None
+        if not self._is_unpublished(event.before):
+            return current.number == event.before
         moved = self.numbers.get(event.before)
-        return current.number == (moved.number if moved else event.before)
+        return moved is not None and current.number == moved.number
 
     # Recording
 
@@ -380,9 +420,13 @@ class _Replay:
         return history.settings_in(self.repository, self.position.tree or "", self.position.log or "")
 
     def _dispute(self, event: Event, what: str, command: str) -> None:
-        choice = f"git deployments {command.format(shown(event.name))}"
+        choice = f"git deployments {command.replace('{}', shown(event.name), 1)}"
         theirs = next((one for one in self.theirs if one.before != one.after), self.theirs[0])
         self.disputes.append(Dispute(what, event, theirs, choice))
+
+    def _is_unpublished(self, number: int | None) -> bool:
+        """It is the number that an unpublished version had before the replay."""
+        return number is not None and number > ((self.base.latest if self.base else None) or 0)
 
 
 def _named(name: str) -> State:
@@ -399,13 +443,14 @@ def _move_in_words(event: Event) -> str:
     return f"{event.action} from {before} to {after}"
 
 
-def _command(event: Event) -> str:
-    if event.action == "delete":
-        return "delete {}"
+def _command(event: Event, current: Pointer | None, target: Pointer | None) -> str:
     if event.after is None:
-        return "status {}"
-    verb = "promote" if event.before is None or event.after > event.before else "rollback"
-    return f"{verb} {{}} v{event.after}"
+        return "delete {}"
+    if target is None:
+        return "versions {}"
+    verb = "promote" if current is None or target.number >= current.number else "rollback"
+    hold = " --hold" if verb == "rollback" and event.held else ""
+    return f"{verb} {{}} v{target.number}{hold}"
 
 
 def merge(

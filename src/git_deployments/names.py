@@ -87,7 +87,8 @@ def decode(encoded: str) -> str:
 
 def encode_half(half: str) -> str:
     """One part of a name, or of a remote's, as a single component of a ref."""
-    if half.isascii() and half.isalnum() and half.lower() not in _DEVICES:
+    plain = half.replace("-", "").replace("_", "")
+    if half.isascii() and plain.isalnum() and half[0] != "-" and half.lower() not in _DEVICES:
         return half
     encode_at = _risky_places(half)
     return "".join(_percent(c) if i in encode_at or c in _UNSAFE else c for i, c in enumerate(half))

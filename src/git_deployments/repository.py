@@ -64,14 +64,12 @@ class Repository:
     def __del__(self) -> None:
         self.close()
 
-    def foresee(self) -> None:
-        """Start the question that nearly every command asks, so that it is answered while modules are imported."""
+    def foresee(self, writing: bool) -> None:
+        """Start the questions that every command asks, and every write, so that git answers during imports."""
         self._early["config"] = self.git.start("config", "-z", "--list")
-
-    def foresee_write(self) -> None:
-        """Start at once, side by side, the questions that every write asks."""
-        for role in ("AUTHOR", "COMMITTER"):
-            self._early[role] = self._ask_identity(role)
+        if writing:
+            self._early.update((role, self._ask_identity(role)) for role in ("AUTHOR", "COMMITTER"))
+            self.reading.start()
 
     def close(self) -> None:
         """End the processes that answer questions."""

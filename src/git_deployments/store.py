@@ -104,6 +104,15 @@ class Wish(NamedTuple):
     expect: str | None = None
 
 
+class Wanted(NamedTuple):
+    """The deployments that a write is about."""
+
+    look: Callable[[], list[str]]
+    """Gives their full names, from what is known when it is called."""
+    exact: bool
+    """They were named in full, so that nothing at a remote can make other names of them."""
+
+
 Decide = Callable[[State], Decision]
 
 

@@ -16,8 +16,8 @@ from git_deployments.audit import incoming_problems
 from git_deployments.checkout import default_remote
 from git_deployments.codec import parse_event
 from git_deployments.errors import NO, Contested, DeploymentsError
-from git_deployments.git import GitFailed, LostRace, RefChange, text
-from git_deployments.history import PAUSE, Refs, State, named, states, unknown
+from git_deployments.git import GitFailed, Locked, LostRace, RefChange, text
+from git_deployments.history import PAUSE, Refs, State, named, state_of, states, trusted, unknown
 from git_deployments.integrate import Integration, Tracked, integrate, reaches, unpublished
 from git_deployments.model import Event
 from git_deployments.names import encode, shown
@@ -67,6 +67,10 @@ class Declined(DeploymentsError):
     """The remote refused the push."""
 
     exit_code = NO
+
+
+class NotHere(DeploymentsError):
+    """A write was published, and only the refs here were not moved."""
 
 
 class Gone(DeploymentsError):
@@ -137,7 +141,8 @@ def tracked(repository: Repository, remote: str, wanted: Iterable[str] | None = 
             found[parsed.name] = Tracked(remote, parsed.name, oid, None)
         elif parsed and parsed.kind == LIVE:
             lives[parsed.name] = oid
-    return {name: one._replace(live=lives.get(name)) for name, one in found.items()}
+    chosen = None if wanted is None else set(wanted)
+    return {name: one._replace(live=lives.get(name)) for name, one in found.items() if chosen is None or name in chosen}
 
 
 def logs_elsewhere(repository: Repository, remote: str) -> dict[str, dict[str, str]]:
@@ -239,7 +244,19 @@ def _fetch(repository: Repository, remote: str, wanted: list[str] | None, echo: 
     options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=", "--prune", "--atomic")
     progress = ("--progress",) if echo is not silent else ("--quiet",)
     if specs:
-        repository.git.start("fetch", *options, *progress, remote, *specs).result(echo=echo)
+        _again(lambda: repository.git.start("fetch", *options, *progress, remote, *specs).result(echo=echo))
+
+
+def _again(fetching: Callable[[], bytes]) -> None:
+    """Another fetch in this repository moves the same tracking refs: try again."""
+    for attempt in range(store.TRIES):
+        try:
+            fetching()
+            return
+        except GitFailed as failure:
+            if "cannot lock ref 'refs/remote-deployments/" not in failure.stderr or attempt == store.TRIES - 1:
+                raise
+            time.sleep(random.uniform(0.01, 0.1))
 
 
 def _is_torn(repository: Repository, one: Tracked) -> bool:
@@ -252,20 +269,28 @@ def _is_torn(repository: Repository, one: Tracked) -> bool:
 def _refuse_rewound(
     repository: Repository, remote: str, before: Mapping[str, Tracked], after: Mapping[str, Tracked]
 ) -> None:
-    for name, old in before.items():
+    gone = _marked_gone(repository, remote)
+    old_logs = {**gone, **{name: one.log for name, one in before.items()}}
+    back, told = [], []
+    for name, old in old_logs.items():
         new = after.get(name)
-        if new is None or new.log == old.log or reaches(repository, new.log, old.log):
+        if new is None or new.log == old or reaches(repository, new.log, old):
             continue
         ref = f"{remote_root(remote)}{encode(name)}/"
-        back = [RefChange(ref + LOG, old.log, new.log)]
-        if new.live != old.live:
-            back.append(RefChange(ref + LIVE, old.live, new.live))
-        repository.git.move_refs(back)
-        raise Rewound(
-            f"the log of '{shown(name)}' at {shown(remote)} was rewound: it had {old.log[:12]} and now has "
+        seen = before.get(name)
+        back.append(RefChange(ref + LOG, seen.log if seen else None, new.log))
+        if new.live != (seen.live if seen else None):
+            back.append(RefChange(ref + LIVE, seen.live if seen else None, new.live))
+        kind = LOG if seen else GONE
+        told.append(
+            f"the log of '{shown(name)}' at {shown(remote)} was rewound: it had {old[:12]} and now has "
             f"{new.log[:12]}, which does not follow from it; nothing was taken over. To put it back: "
-            f"git push -f {shown(remote)} {old.log}:{log_ref(name)}; to accept it: git update-ref -d {ref}log"
+            f"git push -f {shown(remote)} {old}:{log_ref(name)}; to accept it: git update-ref -d {ref}{kind}"
         )
+    if told:
+        repository.git.move_refs(back)
+        more = f" (and {len(told) - 1} more such logs)" if len(told) > 1 else ""
+        raise Rewound(told[0] + more)
 
 
 def _mark_gone(
@@ -304,10 +329,11 @@ def pull(repository: Repository, remote: str, wanted: list[str] | None = None, e
     """
     if wanted is not None:
         wanted = _names_at(repository, remote, wanted)
+    seen = tracked(repository, remote, wanted)
     fetched = fetch(repository, remote, wanted, echo)
-    record_moves(repository, [name for name in fetched.tracked if wanted is None or name in wanted])
+    record_moves(repository, list(fetched.tracked), seen)
     for attempt in range(store.TRIES):
-        integrations = _integrations(repository, remote, fetched.tracked)
+        integrations = _integrations(repository, remote, fetched.tracked, seen)
         changes = [change for one in integrations for change in one.changes]
         try:
             _move(repository, changes)
@@ -338,11 +364,12 @@ def _rank(change: RefChange) -> int:
     return {LIVE: 2, LOG: 3}.get(last, 1 if "/versions/" in change.ref else 0)
 
 
-def _integrations(repository: Repository, remote: str, seen: Mapping[str, Tracked]) -> list[Integration]:
+def _integrations(
+    repository: Repository, remote: str, seen: Mapping[str, Tracked], before: Mapping[str, Tracked]
+) -> list[Integration]:
     elsewhere = logs_elsewhere(repository, remote)
     local = {state.name: state for state in states(repository, list(seen))} if seen else {}
     target = objects.moving(repository)
-    who = None
     done = []
     for name in sorted(seen):
         state, there = local[name], seen[name]
@@ -351,14 +378,21 @@ def _integrations(repository: Repository, remote: str, seen: Mapping[str, Tracke
         if state.refs.log == there.log and state.refs.live == there.live:
             continue
         _check_incoming(repository, state, there)
-        who = who or repository.who()
-        done.append(integrate(repository, target, who, state, there, elsewhere.get(name, {})))
+        done.append(
+            integrate(repository, target, state, there, elsewhere.get(name, {}), _inherited(state, before.get(name)))
+        )
     return [one for one in done if one.outcome != "same"]
+
+
+def _inherited(state: State, seen: Tracked | None) -> bool:
+    """Log and `live` disagree here because they did so at the remote when they were taken over: no local move."""
+    return seen is not None and (state.refs.log, state.refs.live) == (seen.log, seen.live)
 
 
 def _check_incoming(repository: Repository, state: State, there: Tracked) -> None:
     try:
         problems = incoming_problems(repository, state.name, there.log, state.event)
+        trusted(state_of(repository, state.name, Refs(there.live, there.log, {}, {})))
     except DeploymentsError as error:
         problems = [str(error)]
     if problems:
@@ -369,11 +403,17 @@ def _check_incoming(repository: Repository, state: State, there: Tracked) -> Non
         )
 
 
-def record_moves(repository: Repository, wanted: list[str]) -> None:
-    """Record what was moved by hand, so that it is an event like any other."""
-    moved = (
-        [state.name for state in states(repository, wanted) if state.unrecorded or state.leftovers] if wanted else []
-    )
+def record_moves(repository: Repository, wanted: list[str], seen: Mapping[str, Tracked]) -> None:
+    """Record what was moved by hand, so that it is an event like any other; not what was so at the remote.
+
+    `seen`: the remote before it was asked again.
+    """
+    here = states(repository, wanted) if wanted else []
+    moved = [
+        state.name
+        for state in here
+        if (state.unrecorded or state.leftovers) and not _inherited(state, seen.get(state.name))
+    ]
     if moved:
         store.write(repository, repository.who(), moved, store.recording(repository))
 
@@ -389,8 +429,8 @@ def push(repository: Repository, remote: str, wanted: list[str] | None = None, e
     """
     check_remote(repository, remote)
     found = [name for word in wanted for name in _must_name(repository, word)] if wanted else None
-    local = [state for state in states(repository, found) if state.exists]
-    record_moves(repository, [state.name for state in local if state.unrecorded or state.leftovers])
+    local = [trusted(state) for state in states(repository, found) if state.exists]
+    record_moves(repository, [state.name for state in local if state.unrecorded or state.leftovers], {})
     local = [state for state in states(repository, [state.name for state in local]) if state.refs.log]
     if found is None:
         _refuse_gone(repository, remote, local)
@@ -434,7 +474,8 @@ def _part(repository: Repository, name: str, refs: Refs, event: Event | None, re
             f"pull first: git deployments pull {shown(remote)} {shown(name)}"
         )
     known = parse_event(repository.reading.object(seen.log)) if seen else None
-    latest = known.latest or 0 if known else 0
+    # A delete took the hub's versions and sources away, so they all go there again.
+    latest = (known.latest or 0) if known and known.action != "delete" else 0
     fresh = {number for number in refs.versions if number > latest}
     if event and event.after:
         fresh.add(event.after)
@@ -461,7 +502,13 @@ def _removals(repository: Repository, name: str, remote: str) -> list[RefChange]
 
 
 def _push(
-    repository: Repository, remote: str, parts: list[_Part], echo: Echo, track: bool = True, fresh: bool = False
+    repository: Repository,
+    remote: str,
+    parts: list[_Part],
+    echo: Echo,
+    track: bool = True,
+    fresh: bool = False,
+    patient: bool = False,
 ) -> Pushed:
     """`fresh`: the events were made for this push, so the remote cannot have them."""
     if not parts:
@@ -489,6 +536,8 @@ def _push(
     if fresh and not others:
         _refuse_twins(repository, remote, parts, text(out))
     if others or (code and not refused):
+        if patient and others and _is_race(others):
+            raise Lost(f"other writers were first at {shown(remote)}; nothing of yours was published; try again")
         raise _push_failure(repository, remote, parts, others, stderr, process.arguments, code)
     if track:
         _track(repository, remote, parts)
@@ -524,6 +573,10 @@ _RACES = (
 )  # fmt: skip
 
 
+def _is_race(refused: Mapping[str, str]) -> bool:
+    return all(any(race in reason for race in _RACES) for reason in refused.values())
+
+
 def _push_failure(
     repository: Repository,
     remote: str,
@@ -537,7 +590,7 @@ def _push_failure(
         return GitFailed(arguments, code, _without_advice(stderr))
     words = "; ".join(line.removeprefix("remote:").strip() for line in stderr.split("\n") if _is_said(line))
     reasons = "; ".join(dict.fromkeys(refused.values()))
-    if not all(any(race in reason for race in _RACES) for reason in refused.values()):
+    if not _is_race(refused):
         return Declined(f"{shown(remote)} refused the push: {shown(words or reasons)}; nothing was published")
     names_ = [part.published.name for part in parts]
     try:
@@ -548,6 +601,12 @@ def _push_failure(
         there = now.get(part.published.name)
         if there and there.log != part.published.before:
             return _lost(repository, remote, there)
+        expected = [old for ref, _, old in part.changes if ref == live_ref(part.published.name)]
+        if expected and (there and there.live) != expected[0]:
+            return Lost(
+                f"live of '{shown(part.published.name)}' was moved at {shown(remote)}; nothing of yours was published; "
+                f"git deployments pull {shown(remote)} {shown(part.published.name)}"
+            )
         if there is None and part.published.before:
             return Declined(
                 f"{shown(remote)} no longer shows '{shown(part.published.name)}': it was removed there, or its refs "
@@ -565,7 +624,13 @@ def _without_advice(stderr: str) -> str:
     noise = ("Please make sure", "warning: not sending a push certificate")
     said = "\n".join(line for line in stderr.split("\n") if line.strip() and not line.startswith(noise))
     hint = "\na remote must take several refs at once (receive.advertiseAtomic)" if "--atomic" in said else ""
+    if any(sign in said for sign in _CUT_OFF):
+        return f"{said}\nnothing was moved here; whether the remote took it, the next fetch tells"
     return f"{said}{hint}\nnothing was published"
+
+
+_CUT_OFF = ("hung up", "unexpected disconnect", "RPC failed", "early EOF", "reset by peer", "Broken pipe")
+"""The connection ended when the remote may have had everything already."""
 
 
 def _lost(repository: Repository, remote: str, there: Tracked) -> Lost:
@@ -592,7 +657,7 @@ def _track(repository: Repository, remote: str, parts: list[_Part]) -> None:
             changes.append(RefChange(base + GONE, None, gone[part.published.name]))
     try:
         repository.git.move_refs(changes)
-    except (LostRace, GitFailed):
+    except (LostRace, Locked, GitFailed):
         return
 
 
@@ -608,7 +673,7 @@ class Written(NamedTuple):
 
 
 def write(
-    repository: Repository, remote: str, wanted: Callable[[], list[str]], decide: store.Decide, echo: Echo = silent
+    repository: Repository, remote: str, wanted: store.Wanted, decide: store.Decide, echo: Echo = silent
 ) -> Written:
     """Fetch, integrate, decide, push, and only then move the refs here.
 
@@ -618,30 +683,33 @@ def write(
     """
     check_remote(repository, remote)
     deadline = time.monotonic() + PATIENCE
-    about = _known(wanted)
+    about = _known(repository, remote, wanted)
+    stuck, last = 0, None
     while True:
         pulled = pull(repository, remote, about, echo)
         if pulled.contested:
             raise ContestedBefore(pulled)
-        planned = store.plan(repository, wanted(), decide)
+        planned = store.plan(repository, wanted.look(), decide)
         records = store.prepare(repository, repository.who(), planned)
         try:
-            pushed = _publish(repository, remote, planned, records, echo)
+            # What keeps failing while nothing moves there is no race; the slow way finds out what it is.
+            pushed = _publish(repository, remote, planned, records, echo, patient=stuck < 5)
         except Lost:
-            if time.monotonic() > deadline:
+            left = deadline - time.monotonic()
+            if left < 0:
                 raise
-            time.sleep(random.uniform(0.02, 0.4))
+            now = [state.refs.log for state, _ in planned]
+            stuck, last = (stuck + 1 if now == last else 0), now
+            time.sleep(random.uniform(0.01, 0.4 * left / PATIENCE))  # who waited longer looks again sooner
             continue
         _settle(repository, remote, records)
         return Written([store.outcome(one, records.get(one.state.name)) for one in planned], pulled, pushed)
 
 
-def _known(wanted: Callable[[], list[str]]) -> list[str] | None:
-    """The deployments that a write is about, if they are known before the remote is asked; None: all are fetched."""
-    try:
-        return wanted()
-    except DeploymentsError:
-        return None
+def _known(repository: Repository, remote: str, wanted: store.Wanted) -> list[str] | None:
+    """Full names, where fetching these alone is enough; None: all are fetched, since names may turn out otherwise."""
+    names = wanted.look() if wanted.exact else []
+    return names if names and set(names) <= tracked(repository, remote).keys() else None
 
 
 class ContestedBefore(Contested):
@@ -653,7 +721,12 @@ class ContestedBefore(Contested):
 
 
 def _publish(
-    repository: Repository, remote: str, planned: list[store.Planned], records: Mapping[str, Record], echo: Echo
+    repository: Repository,
+    remote: str,
+    planned: list[store.Planned],
+    records: Mapping[str, Record],
+    echo: Echo,
+    patient: bool,
 ) -> Pushed:
     parts = []
     for state, _ in planned:
@@ -662,7 +735,7 @@ def _publish(
         event = record.event if record else state.event
         if refs.log:
             parts.append(_part(repository, state.name, refs, event, remote))
-    return _push(repository, remote, [part for part in parts if part], echo, fresh=True)
+    return _push(repository, remote, [part for part in parts if part], echo, fresh=True, patient=patient)
 
 
 def _after(refs: Refs, record: Record) -> Refs:
@@ -713,3 +786,8 @@ def _settle(repository: Repository, remote: str, records: Mapping[str, Record]) 
             commit(repository, records.values())
     except LostRace:
         pull(repository, remote, list(records))
+    except (Locked, GitFailed) as error:
+        raise NotHere(
+            f"it is published at {shown(remote)}, but the refs here could not be moved ({error}); "
+            f"git deployments pull {shown(remote)} brings it here"
+        ) from None

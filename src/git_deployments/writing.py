@@ -34,6 +34,7 @@ from git_deployments.store import (
     Outcome,
     Planned,
     Revision,
+    Wanted,
     deleting,
     deploying,
     plan,
@@ -147,13 +148,12 @@ def deploy_command(app: App, /, **options: Any) -> int:
         runtime=options["runtime"],
         allow_secret=options["allow_secret"],
     )
-    app.repository.foresee_write()
     watch = progress("Reading deployments")
     wishes, warnings = deploy.prepare(app.repository, request, app.environment, sys.stdin.buffer.read, watch)
     for line in warnings:
         warn(line)
     decide = deploying(app.repository, wishes, options["reason"])
-    return _carry_out(app, lambda: list(wishes), decide, manner, VERSIONS)
+    return _carry_out(app, Wanted(lambda: list(wishes), True), decide, manner, VERSIONS)
 
 
 @click.command("update")
@@ -188,7 +188,6 @@ def update_command(app: App, /, **options: Any) -> int:
             raise click.UsageError("--version names a new version, but settings make none")
     repository = app.repository
     _check_reason(repository, options["reason"])
-    repository.foresee_write()
     context = Context(app.environment, frozenset(), frozenset(options["allow_secret"]))
     revision = Revision(
         revise.changing(repository, assignments, context),
@@ -232,16 +231,17 @@ def promote_command(app: App, /, **options: Any) -> int:
 
 def _move(app: App, options: dict[str, Any], decide: Decide) -> int:
     _check_reason(app.repository, options["reason"])
-    app.repository.foresee_write()
     return _carry_out(app, _one(app, options["name"]), decide, _manner(app, options), MOVES)
 
 
-def _one(app: App, words: str) -> Callable[[], list[str]]:
+def _one(app: App, words: str) -> Wanted:
     """The one deployment that is meant, looked up when the history is as new as it gets.
 
     A full name needs no look: the write itself finds out whether it is there.
     """
-    return lambda: [words] if is_full_name(words) else [find(app.repository, words).name]
+    if is_full_name(words):
+        return Wanted(lambda: [words], True)
+    return Wanted(lambda: [find(app.repository, words).name], False)
 
 
 @click.command("delete")
@@ -262,7 +262,7 @@ def delete_command(app: App, /, **options: Any) -> int:
             note("nothing was deleted")
             return NO
     if not options["purged"]:
-        return _carry_out(app, lambda: [state.name], deleting(options["reason"]), manner, MOVES)
+        return _carry_out(app, Wanted(lambda: [state.name], True), deleting(options["reason"]), manner, MOVES)
     return _purge(repository, state, manner)
 
 
@@ -348,17 +348,17 @@ def _check_reason(repository: Repository, reason: str, needed: bool = True) -> N
         raise ReasonMissing("deployments.requireReason is set: say why with -m TEXT")
 
 
-def _carry_out(app: App, wanted: Callable[[], list[str]], decide: Decide, manner: Manner, telling: Telling) -> int:
+def _carry_out(app: App, wanted: Wanted, decide: Decide, manner: Manner, telling: Telling) -> int:
     repository = app.repository
     if manner.dry_run:
         if repository.remotes and not repository.git.refs("--count=1", ROOT.rstrip("/")):
             warn("nothing is known here yet and a dry run asks no remote, so numbers are provisional")
-        return _show_plan(plan(repository, wanted(), decide), manner)
+        return _show_plan(plan(repository, wanted.look(), decide), manner)
     _first_contact(repository, manner)
     if manner.push:
         outcomes = _written_and_published(repository, manner, wanted, decide)
     else:
-        outcomes = write(repository, repository.who(), wanted(), decide)
+        outcomes = write(repository, repository.who(), wanted.look(), decide)
     for outcome in outcomes if not manner.quiet else ():
         for event in outcome.record.adopted if outcome.record else ():
             note(f"recorded first: {shown(outcome.name)}: {event.action} {_from_to(event.before, event.after)}")
@@ -390,9 +390,7 @@ def _first_contact(repository: Repository, manner: Manner) -> None:
         warn(f"{shown(remote)} could not be asked, so the numbers are provisional: {error}")
 
 
-def _written_and_published(
-    repository: Repository, manner: Manner, wanted: Callable[[], list[str]], decide: Decide
-) -> list[Outcome]:
+def _written_and_published(repository: Repository, manner: Manner, wanted: Wanted, decide: Decide) -> list[Outcome]:
     from git_deployments import sync
     from git_deployments.syncing import echo, tell_disputes, tell_pulled, tell_pushed
 
