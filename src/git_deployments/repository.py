@@ -68,7 +68,9 @@ class Repository:
         """Start the questions that every command asks, and every write, so that git answers during imports."""
         self._early["config"] = self.git.start("config", "-z", "--list")
         if writing:
-            self._early.update((role, self._ask_identity(role)) for role in ("AUTHOR", "COMMITTER"))
+            self._early["COMMITTER"] = self._ask_identity("COMMITTER")
+            if self._has_two_identities():
+                self._early["AUTHOR"] = self._ask_identity("AUTHOR")
             self.reading.start()
 
     def close(self) -> None:
@@ -139,7 +141,14 @@ class Repository:
         """Author and committer as git has them, else the CI platform's actor. Raises `NoIdentity`."""
         from git_deployments.source import run_of
 
-        return Who(self._identity("AUTHOR"), self._identity("COMMITTER"), run_of(self.environment))
+        committer = self._identity("COMMITTER")
+        configured = any(key.startswith(("author.", "committer.")) for key in self.config)
+        author = self._identity("AUTHOR") if configured or self._has_two_identities() else committer
+        return Who(author, committer, run_of(self.environment))
+
+    def _has_two_identities(self) -> bool:
+        """The environment may tell author and committer apart (git manual, git, "Git Commits")."""
+        return any(key.startswith(("GIT_AUTHOR_", "GIT_COMMITTER_")) for key in self.environment)
 
     def _ask_identity(self, role: str, *config: str) -> Process:
         # A name guessed from the machine is nobody's: it would stand in the record for ever.
