@@ -13,7 +13,7 @@ from typing import NamedTuple
 from git_deployments.compare import Difference
 from git_deployments.errors import DeploymentsError
 from git_deployments.history import Pointer, State
-from git_deployments.model import PROPERTIES, Event, Identity, Json, Version, VersionInfo
+from git_deployments.model import Event, Identity, Json, Version, VersionInfo
 from git_deployments.names import shown
 
 Row = dict[str, Json]
@@ -351,4 +351,3 @@ LIST_FIELDS = (
 )  # fmt: skip
 LOG_FIELDS = ("name", "action", "number", "from", "to", "reason", "at", "by", "commit")
 SHOW_FIELDS = (*VERSION_FIELDS, "properties", "settings")
-VERSIONED = (*PROPERTIES, "created_by", "updated_by", "version_info")
