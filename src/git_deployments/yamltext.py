@@ -30,6 +30,7 @@ HEAVIEST = 1_000_000
 """Weight of the whole once aliases and merges are expanded: a node counts 1, and 1 more for 32 characters."""
 LONGEST_NUMBER = 300
 """Characters of a number. Python refuses to convert far longer ones, or takes quadratic time."""
+_TOO_DEEP = f"more than {DEEPEST} lists and mappings inside each other; make it flatter"
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
@@ -134,7 +135,7 @@ def of_json(value: Json, depth: int = DEEPEST) -> Node:
         kind = next(kind for kind, types in _JSON_KINDS if isinstance(value, types))
         return Scalar(value if isinstance(value, str) else json.dumps(value), 1, kind)
     if not depth:
-        raise BadYaml(f"more than {DEEPEST} lists and mappings inside each other; make it flatter")
+        raise BadYaml(_TOO_DEEP)
     made = _Open(1, None, {} if isinstance(value, dict) else None)
     for key, child in value.items() if isinstance(value, dict) else enumerate(value):
         node = of_json(child, depth - 1)
@@ -353,6 +354,8 @@ def _rejected(error: yaml.MarkedYAMLError, text: str, file: str) -> BadYaml:
     line, column = (at.line, at.column) if at is not None else (0, 0)
     written = next(iter(text.split("\n", line + 1)[line : line + 1]), "")
     since = f" ({error.context} from line {start.line + 1} on)" if start is not None and start.line != line else ""
+    if "maximum nesting depth" in (error.problem or ""):  # newer libyaml looks ahead, and stops at a bound of its own
+        return BadYaml(f"{file}:{line + 1}:{column + 1}: {_TOO_DEEP}")
     problem = shown(f"{error.problem or error.context}{since}")
     return BadYaml(f"{file}:{line + 1}:{column + 1}: {problem}; {_advice(written[column : column + 1], problem)}")
 
@@ -548,7 +551,7 @@ class _Tree:
 
     def _check_depth(self, event: Any, more: int) -> None:
         if len(self.stack) + more > DEEPEST:
-            self._fail(event, f"more than {DEEPEST} lists and mappings inside each other; make it flatter")
+            self._fail(event, _TOO_DEEP)
 
     def _refuse_tag(self, event: Any) -> NoReturn:
         self._fail(event, f"the tag '{brief(str(event.tag))}' is not supported; write a plain value")
