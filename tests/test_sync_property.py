@@ -85,10 +85,12 @@ class Version(NamedTuple):
     """The unique text that it was made with."""
 
 
-def template(path: Path) -> None:
+def template(path: Path, guarded: bool) -> None:
     """A hub and three clones that know three versions of each deployment, ready to be copied."""
     git = ["git", "-c", "init.templateDir=", "-c", "init.defaultBranch=main"]
     subprocess.run([*git, "init", "-q", "--bare", str(path / "hub.git")], check=True)
+    if guarded:
+        Project(path / "hub.git").ok("hook", "install")
     for name in CLONES:
         subprocess.run([*git, "init", "-q", str(path / name)], check=True)
         Project(path / name).git("remote", "add", "origin", "../hub.git")
@@ -140,6 +142,7 @@ class Travels(RuleBasedStateMachine):
         result = self.clones[clone].run(*words, **self.clock.of(clone, self.step))
         assert result.code in CODES, (words, result)
         assert "Traceback" not in result.err
+        assert "refused the push" not in result.err, "the guard of the hub refused an honest push"
         fatal = sum(line.startswith("fatal: ") for line in result.err.splitlines())
         said = fatal or (result.code == 4 and "contested: " in result.err)
         assert fatal <= 1, (words, result)
@@ -342,9 +345,9 @@ def token(body: str) -> str:
     return found[0] if found else ""
 
 
-@pytest.mark.parametrize("clock", CLOCKS)
-def test_whatever_happens_all_end_up_the_same_and_nothing_is_lost(tmp_path: Path, clock: str) -> None:
-    template(tmp_path / "template")
+@pytest.mark.parametrize(("clock", "guarded"), [("apart", True), ("equal", False), ("slow", True)])
+def test_whatever_happens_all_end_up_the_same_and_nothing_is_lost(tmp_path: Path, clock: str, guarded: bool) -> None:
+    template(tmp_path / "template", guarded)
     machine = cast("type[RuleBasedStateMachine]", partial(Travels, tmp_path, CLOCKS[clock]))  # any factory will do
     run_state_machine_as_test(machine, settings=PROFILE)
 

@@ -26,17 +26,19 @@ from git_deployments.codec import (
     parse_version,
 )
 from git_deployments.errors import DeploymentsError
-from git_deployments.git import Object, RefChange, text
+from git_deployments.git import Damaged, Object, Oversized, RefChange, text
 from git_deployments.history import Pointer, State, number_to_oid, pointer, states, walk
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Json, Version, Watch, unwatched
 from git_deployments.names import fold, shown
 from git_deployments.refs import LIVE, ROOT, VERSIONS, Ref, live_ref, parse_ref, source_ref, version_ref
-from git_deployments.repository import KEEP_REFS, Repository
+from git_deployments.repository import KEEP_REFS, MAX_SNAPSHOT, Repository
 
 OLD_LOCK = 600
 """Seconds after which a lock file is taken for one that a dead process left."""
 _BLOCK = 200
 """Commits whose trees and documents are read together."""
+_OVERSIZED = "oversized"
+"""Stands for the kind of a document that is too large to be read; its data are the bytes that it has, in digits."""
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "description": (str, type(None)),
@@ -234,7 +236,29 @@ def _read_documents(repository: Repository, commits: list[Object]) -> dict[str, 
     for tree in trees.values():
         if tree.kind == "tree":
             blobs += [entry.oid for entry in parse_tree(tree) if entry.mode != _GITLINK_MODE]
-    return {**trees, **repository.reading.many(blobs)}
+    return {**trees, **_read_blobs(repository, blobs)}
+
+
+def _read_blobs(repository: Repository, oids: list[str]) -> dict[str, Object]:
+    """What stands in the documents; of one that is too large only how large it is."""
+    largest = repository.number("maxSnapshotSize", MAX_SNAPSHOT)
+    sizes = repository.reading.sizes(oids) if len(oids) > _FEW else {}
+    found = {oid: Object(oid, _OVERSIZED, b"%d" % size) for oid, size in sizes.items() if size > largest}
+    if sizes:
+        found.update(repository.reading.many(oid for oid in oids if oid not in found))
+        return found
+    for oid in dict.fromkeys(oids):
+        try:
+            found[oid] = repository.reading.object(oid, largest)
+        except Oversized as large:
+            found[oid] = Object(oid, _OVERSIZED, b"%d" % large.size)
+        except Damaged:
+            continue
+    return found
+
+
+_FEW = 32
+"""Documents that are asked for one by one: no process starts."""
 
 
 def version_problems(commit: Object, version: Version, documents: Mapping[str, Object]) -> Iterator[str]:
@@ -279,6 +303,9 @@ def _document_problems(
     found = documents.get(oid)
     if found is None:
         yield f"its {file} ({oid or 'no entry of its tree'}) is missing or cannot be read"
+        return
+    if found.kind == _OVERSIZED:
+        yield f"its {file} has {found.data.decode()} bytes, more than deployments.maxSnapshotSize allows"
         return
     yield from _damage(found)
     try:
@@ -383,10 +410,11 @@ def _check_log(repository: Repository, state: State, chain: Chain) -> Findings:
         yield from _found_in_log(state, newer, None, chain)
 
 
-def _log(repository: Repository, tip: str) -> Iterator[Object]:
+def _log(repository: Repository, tip: str, known: Event | None = None) -> Iterator[Object]:
+    """The events of a log, newest first; where it comes to `known`, that is the last one."""
     for object_ in walk(repository, tip):
         yield object_
-        if parse_event(object_).previous is None:
+        if parse_event(object_).previous is None or (known and object_.oid == known.commit):
             return
 
 
@@ -423,7 +451,7 @@ def event_problems(event: Event, older: Event | None, parents: tuple[str, ...], 
     before = older.after if older else None
     if event.before != before:
         yield f"From is {event.before or 'nothing'}, but {before or 'nothing'} was live before it"
-    yield from _latest_problems(event, older, parents)
+    yield from _latest_problems(event, older, parents, chain)
     yield from _live_problems(event, older, chain)
     if not _ACTION_RULES[event.action](event):
         yield f"{event.action} cannot move live from {event.before or 'nothing'} to {event.after or 'nothing'}"
@@ -450,7 +478,7 @@ _ACTION_RULES: Mapping[str, Callable[[Event], bool]] = {
 }
 
 
-def _latest_problems(event: Event, older: Event | None, parents: tuple[str, ...]) -> Iterator[str]:
+def _latest_problems(event: Event, older: Event | None, parents: tuple[str, ...], chain: Chain) -> Iterator[str]:
     latest, latest_commit = (older.latest, older.latest_commit) if older else (None, None)
     if event.number is None:
         if (event.latest, event.latest_commit) != (latest, latest_commit):
@@ -460,6 +488,8 @@ def _latest_problems(event: Event, older: Event | None, parents: tuple[str, ...]
         yield f"it makes v{event.number} after v{latest or 0}"
     if event.latest != event.number or event.latest_commit != parents[-1]:
         yield "Latest is not the version that it made"
+    elif event.number in chain and chain[event.number].commit != event.latest_commit:
+        yield f"Latest-Commit is not v{event.number} of the history of versions"
 
 
 def _live_problems(event: Event, older: Event | None, chain: Chain) -> Iterator[str]:
@@ -534,65 +564,97 @@ def _restore(repository: Repository, ref: str, oid: str) -> None:
 # What comes from elsewhere
 
 
-def incoming_problems(repository: Repository, name: str, tip: str, known: Event | None) -> list[str]:
-    """What breaks the rules in the events from `tip` back to `known`, and in the versions that they made.
+class Mark(NamedTuple):
+    """An event, as far as it matters who signed it."""
 
-    `known` (None: nothing) is checked already; where the events do not lead back to it, that is no
-    problem of theirs. Raises what reading them raises.
+    name: str
+    commit: str
+    action: str
+    moves: bool
+    """It makes another version live, or none."""
+
+
+class Incoming(NamedTuple):
+    """What history from elsewhere brings, checked by the rules of this page."""
+
+    newest: Event
+    problems: list[str]
+    follows: bool
+    """It continues what was known; where nothing was, it always does."""
+    events: list[Mark]
+    """The new ones, newest first."""
+    chain: Chain
+    """The versions that are new, and those that the events make live."""
+
+
+def incoming(repository: Repository, name: str, tip: str, known: Event | None) -> Incoming:
+    """Check the events from `tip` back to `known`, and the versions that they made.
+
+    `known` (None: nothing) is checked already. What does not follow from it is not checked any further.
+    Raises what reading raises.
     """
-    events = list(_unknown_events(repository, tip, known))
-    objects = [object_ for object_, _ in events]
-    versions = [event.latest_commit for _, event in events if event.number and event.latest_commit]
-    commits = [repository.reading.object(oid) for oid in versions]
-    documents = _read_documents(repository, [*objects, *commits])
-    chain = {version.number: pointer(version) for version in map(parse_version, commits)}
-    _add_moved_to(repository, chain, [event for _, event in events])
-    problems = []
-    for place, (object_, event) in enumerate(events):
-        older = events[place + 1][1] if place + 1 < len(events) else _event_before(repository, event)
-        parents = parse_commit(object_).parents
-        found = [*event_problems(event, older, parents, chain), *_event_alone(object_, event, documents)]
-        if event.name != name:
-            found.append(f"it is of '{shown(event.name)}'")
-        problems += [f"event {object_.oid} ({event.action}): {problem}" for problem in found]
-    for commit in commits:
-        problems += _incoming_version_problems(commit, name, chain, documents)
-    return problems
+    newest = parse_event(repository.reading.object(tip))
+    chain: Chain = {}
+    events: list[Mark] = []
+    problems = list(_incoming_versions(repository, name, newest, known, chain))
+    follows = known is None
+    newer: tuple[Object, Event] | None = None
+    for block in _blocks(_log(repository, tip, known)):
+        parsed = [(object_, parse_event(object_)) for object_ in block]
+        _add_moved_to(repository, chain, newest, [event for _, event in parsed])
+        documents = _read_documents(repository, block)
+        for object_, event in parsed:
+            if newer:
+                problems += _incoming_event_problems(name, newer, event, chain)
+            newer = (object_, event)
+            if known and object_.oid == known.commit:
+                follows, newer = True, None
+                break
+            problems += (f"event {object_.oid}: {problem}" for problem in _event_alone(object_, event, documents))
+            events.append(Mark(name, object_.oid, event.action, event.before != event.after))
+    if newer:
+        problems += _incoming_event_problems(name, newer, None, chain)
+    return Incoming(newest, problems, follows, events, chain)
 
 
-def _unknown_events(repository: Repository, tip: str, known: Event | None) -> Iterator[tuple[Object, Event]]:
-    for object_ in walk(repository, tip):
-        if known and object_.oid == known.commit:
-            return
-        event = parse_event(object_)
-        yield object_, event
-        if event.previous is None:
-            return
-
-
-def _event_before(repository: Repository, event: Event) -> Event | None:
-    return parse_event(repository.reading.object(event.previous)) if event.previous else None
-
-
-def _add_moved_to(repository: Repository, chain: Chain, events: list[Event]) -> None:
-    """The older versions that the events make live, from the chain itself."""
-    if not events:
+def _incoming_versions(
+    repository: Repository, name: str, newest: Event, known: Event | None, chain: Chain
+) -> Iterator[str]:
+    """Problems of the versions that are new, newest first; `chain` is filled with them."""
+    base, last = (known.latest or 0, known.latest_commit) if known else (0, None)
+    number, start = newest.latest or 0, newest.latest_commit
+    if start is None or number <= base:
         return
-    newest = events[0]
+    for block in _blocks(walk(repository, start, limit=number - base)):
+        documents = _read_documents(repository, block)
+        for object_ in block:
+            version = parse_version(object_)
+            if version.number != number or version.name != name:
+                yield f"{object_.oid} stands where v{number} belongs"
+                return
+            chain[number] = pointer(version)
+            yield from (f"v{number}: {problem}" for problem in version_problems(object_, version, documents))
+            number -= 1
+            if number == base and version.parent != last:
+                before = f"v{base} ({last})" if last else "none"
+                yield f"v{number + 1} has the parent {version.parent or 'none'}; {before} belongs there"
+    if number != base:
+        yield f"the history of versions ends at v{number + 1}; v{number} is not there"
+
+
+def _incoming_event_problems(
+    name: str, newer: tuple[Object, Event], older: Event | None, chain: Chain
+) -> Iterator[str]:
+    object_, event = newer
+    for problem in event_problems(event, older, parse_commit(object_).parents, chain):
+        yield f"event {object_.oid} ({event.action}): {problem}"
+    if event.name != name:
+        yield f"event {object_.oid} is of '{shown(event.name)}'"
+
+
+def _add_moved_to(repository: Repository, chain: Chain, newest: Event, events: list[Event]) -> None:
+    """The older versions that the events make live, from the chain itself."""
     for number in {event.after for event in events if event.after and event.after not in chain}:
         oid = number_to_oid(repository, newest.latest, newest.latest_commit, number)
         if oid:
             chain[number] = pointer(parse_version(repository.reading.object(oid)))
-
-
-def _incoming_version_problems(
-    commit: Object, name: str, chain: Chain, documents: Mapping[str, Object]
-) -> Iterator[str]:
-    version = parse_version(commit)
-    before = chain.get(version.number - 1)
-    for problem in version_problems(commit, version, documents):
-        yield f"v{version.number}: {problem}"
-    if version.name != name:
-        yield f"v{version.number} is of '{shown(version.name)}'"
-    if before and version.parent != before.commit:
-        yield f"v{version.number} does not follow v{version.number - 1}"

@@ -35,6 +35,7 @@ COMMANDS = {
     "status": "reading",
     "export": "reading",
     "fsck": "reading",
+    "hook": "hooking",
 }
 """Command to the module that holds it, in the order of the help."""
 

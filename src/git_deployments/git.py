@@ -54,6 +54,14 @@ class Damaged(DeploymentsError):
         super().__init__(f"object {oid} {what}; 'git deployments fsck' tells what needs it")
 
 
+class Oversized(Damaged):
+    """An object is larger than what is read of it."""
+
+    def __init__(self, oid: str, size: int, largest: int) -> None:
+        self.size = size
+        super().__init__(oid, f"has {size} bytes, more than the {largest} that are allowed")
+
+
 class LostRace(DeploymentsError):
     """A ref no longer had the value that the transaction expected of it. Nothing was moved."""
 
@@ -174,6 +182,9 @@ class Reading:
     starts a new process.
     """
 
+    largest: int | None = None
+    """Bytes; a larger object is not read, and `Oversized` is raised. None: any size is read."""
+
     def __init__(self, git: Git) -> None:
         self._git = git
         self._process: Process | None = None
@@ -186,24 +197,24 @@ class Reading:
         """Start the process ahead of the first question."""
         self._process = self._process or self._git.start("cat-file", "--batch")
 
-    def object(self, oid: str) -> Object:
-        """The object of a full id."""
-        found = self.find(oid)
+    def object(self, oid: str, largest: int | None = None) -> Object:
+        """The object of a full id. Raises `Oversized` where it has more than `largest` bytes (None: `self.largest`)."""
+        found = self.find(oid, largest)
         if found is None:
             raise Damaged(oid, "is missing from the repository")
         return found
 
-    def find(self, name: str) -> Object | None:
+    def find(self, name: str, largest: int | None = None) -> Object | None:
         """The object of any name that git knows (`<commit>:path`); None where there is none."""
         if "\n" in name:
             return None
         try:
-            return self._find(name)
+            return self._find(name, self.largest if largest is None else largest)
         except KeyboardInterrupt:
             self.close()  # the rest of the answer must not be taken for that to the next question
             raise
 
-    def _find(self, name: str) -> Object | None:
+    def _find(self, name: str, largest: int | None) -> Object | None:
         process = self._process or self._git.start("cat-file", "--batch")
         self._process = process
         try:
@@ -217,6 +228,9 @@ class Reading:
                 return None
             raise self._died(name)
         size = int(words[2])
+        if largest is not None and size > largest:
+            self.close()
+            raise Oversized(words[0].decode(), size, largest)
         data = self._exactly(process, size + 1)
         if len(data) != size + 1:
             raise self._died(name)
@@ -225,6 +239,9 @@ class Reading:
     def many(self, oids: Iterable[str]) -> dict[str, Object]:
         """Those of `oids` that are here and readable, all asked at once."""
         wanted = list(dict.fromkeys(oids))
+        if self.largest is not None and len(wanted) > 32:
+            sizes = self.sizes(wanted)
+            wanted = [oid for oid in wanted if sizes.get(oid, 0) <= self.largest]
         if len(wanted) <= 32:
             return {oid: found for oid in wanted if (found := self._readable(oid))}
         process = self._git.start("cat-file", "--batch", "--buffer")
@@ -234,6 +251,13 @@ class Reading:
         missing = [oid for oid in wanted if oid not in objects]
         objects.update((oid, one) for oid in missing if (one := self._readable(oid)))
         return objects
+
+    def sizes(self, oids: Iterable[str]) -> dict[str, int]:
+        """Bytes of those of `oids` that are here; nothing of them is read."""
+        wanted = "".join(f"{oid}\n" for oid in dict.fromkeys(oids))
+        out = text(self._git.run("cat-file", "--batch-check", "--buffer", stdin=wanted.encode())) if wanted else ""
+        rows = (line.split(" ") for line in out.split("\n"))
+        return {row[0]: int(row[2]) for row in rows if len(row) == 3}
 
     def close(self) -> None:
         """End the process, if any."""

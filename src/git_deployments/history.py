@@ -123,14 +123,14 @@ def states(repository: Repository, wanted: Iterable[str] | None = None, index: b
     for a list, and the only way that does not grow with the number of versions.
     """
     wanted = None if wanted is None else list(wanted)
-    found = _read_refs(repository, wanted, index)
+    found = read_refs(repository, wanted, index)
     result = _build_all(repository, found)
     for _ in range(_READINGS):
         doubtful = [state.name for state in result.values() if _doubtful(state)]
         if not doubtful:
             break
         time.sleep(PAUSE)
-        again = _read_refs(repository, doubtful, True)
+        again = read_refs(repository, doubtful, True)
         agreed = all(again[name] == found[name] for name in doubtful) if index else False
         found.update(again)
         if agreed:
@@ -248,7 +248,11 @@ def _as_name(words: str) -> str | None:
     return words
 
 
-def _read_refs(repository: Repository, wanted: list[str] | None, index: bool) -> dict[str, Refs]:
+def read_refs(repository: Repository, wanted: list[str] | None, index: bool = True) -> dict[str, Refs]:
+    """The refs of the named deployments (a missing one has none), or of all, as one reading finds them.
+
+    `index`: see `states`.
+    """
     if wanted is not None:
         patterns = [prefix(name).rstrip("/") for name in wanted]
     elif index:

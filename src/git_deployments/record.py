@@ -40,7 +40,7 @@ class LogMissing(DeploymentsError):
 
 
 class TooLarge(DeploymentsError):
-    """A snapshot is larger than `deployments.maxSnapshotSize`."""
+    """A snapshot, or the settings, are larger than `deployments.maxSnapshotSize`."""
 
 
 class Draft(NamedTuple):
@@ -122,6 +122,7 @@ def build(repository: Repository, objects: Objects, who: Who, state: State, step
     if made and step.goes_live:
         step = step._replace(live=pointer(made))
     if step.settings is not None or position.tree is None:
+        check_size(repository, state.name, "settings", len(settings_document(step.settings or SETTINGS)))
         position = with_settings(objects, position, step.settings or SETTINGS)
     event, position = append(objects, who, position, step, made)
     changes = _changes(repository, state, position, made, step)
@@ -135,6 +136,17 @@ def with_settings(objects: Objects, position: Position, document: Mapping[str, J
     blob = objects.write("blob", settings_document(document))
     tree = objects.write("tree", tree_bytes([TreeEntry("100644", SETTINGS_FILE, blob)]))
     return position._replace(tree=tree, paused=bool(document["paused"]))
+
+
+def check_size(repository: Repository, name: str, what: str, size: int) -> None:
+    """Raise `TooLarge` for a document that no guarded remote would take."""
+    largest = repository.number("maxSnapshotSize", MAX_SNAPSHOT)
+    if size > largest:
+        verb = "has" if what == "snapshot" else "have"
+        raise TooLarge(
+            f"the {what} of '{shown(name)}' {verb} {size} bytes, more than deployments.maxSnapshotSize "
+            f"({largest}); make it smaller, or raise the limit here and at the remotes"
+        )
 
 
 def check_writable(state: State) -> None:
@@ -236,12 +248,7 @@ def make(
 ) -> Version:
     """Write a new version after the latest one. `was`: see `codec.version_message`. Raises `TooLarge`."""
     content = snapshot(draft.properties)
-    largest = repository.number("maxSnapshotSize", MAX_SNAPSHOT)
-    if len(content) > largest:
-        raise TooLarge(
-            f"the snapshot of '{shown(position.name)}' has {len(content)} bytes, more than deployments.maxSnapshotSize "
-            f"({largest}); make it smaller, or raise the limit here and at the remotes"
-        )
+    check_size(repository, position.name, "snapshot", len(content))
     entries = [TreeEntry("100644", SNAPSHOT, objects.write("blob", content))]
     code = draft.source.commit
     if code and len(code) == len(entries[0].oid):

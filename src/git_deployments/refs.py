@@ -61,7 +61,7 @@ def parse_ref(ref: str, root: str = ROOT) -> Ref | None:
     number: int | None = None
     if len(parts) >= 3 and parts[-2] in (VERSIONS, SOURCES):
         kind, digits = parts[-2], parts[-1]
-        if not (digits.isascii() and digits.isdigit() and digits[0] != "0"):
+        if not (digits.isascii() and digits.isdigit() and digits[0] != "0" and len(digits) < 12):
             return None
         number, parts = int(digits), parts[:-2]
     elif len(parts) >= 2 and parts[-1] in (LIVE, LOG):

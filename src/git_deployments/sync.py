@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from git_deployments import objects, store
-from git_deployments.audit import incoming_problems
+from git_deployments.audit import incoming
 from git_deployments.checkout import default_remote
-from git_deployments.codec import parse_event
+from git_deployments.codec import Malformed, parse_event
 from git_deployments.errors import NO, Contested, DeploymentsError
 from git_deployments.git import GitFailed, Locked, LostRace, RefChange, text
+from git_deployments.guard import OVERTAKEN
 from git_deployments.history import PAUSE, Refs, State, named, state_of, states, trusted, unknown
 from git_deployments.integrate import Integration, Tracked, integrate, reaches, unpublished
 from git_deployments.model import Event
@@ -391,7 +392,7 @@ def _inherited(state: State, seen: Tracked | None) -> bool:
 
 def _check_incoming(repository: Repository, state: State, there: Tracked) -> None:
     try:
-        problems = incoming_problems(repository, state.name, there.log, state.event)
+        problems = incoming(repository, state.name, there.log, _in_common(repository, state, there)).problems
         trusted(state_of(repository, state.name, Refs(there.live, there.log, {}, {})))
     except DeploymentsError as error:
         problems = [str(error)]
@@ -401,6 +402,17 @@ def _check_incoming(repository: Repository, state: State, there: Tracked) -> Non
             f"what {shown(there.remote)} has of '{shown(state.name)}' breaks the format: {problems[0]}{more}; "
             "nothing here has changed; have it mended there"
         )
+
+
+def _in_common(repository: Repository, state: State, there: Tracked) -> Event | None:
+    """The newest event that is here and at the remote, so that only what is new there is checked."""
+    if state.event is None or state.refs.log is None or reaches(repository, there.log, state.refs.log):
+        return state.event
+    base = repository.git.line("merge-base", state.refs.log, there.log)
+    try:
+        return parse_event(repository.reading.object(base)) if base else None
+    except Malformed:  # two logs that begin with the same version have no event in common
+        return None
 
 
 def record_moves(repository: Repository, wanted: list[str], seen: Mapping[str, Tracked]) -> None:
@@ -536,7 +548,7 @@ def _push(
     if fresh and not others:
         _refuse_twins(repository, remote, parts, text(out))
     if others or (code and not refused):
-        if patient and others and _is_race(others):
+        if patient and others and (_is_race(others) or _is_overtaken(stderr)):
             raise Lost(f"other writers were first at {shown(remote)}; nothing of yours was published; try again")
         raise _push_failure(repository, remote, parts, others, stderr, process.arguments, code)
     if track:
@@ -577,6 +589,12 @@ def _is_race(refused: Mapping[str, str]) -> bool:
     return all(any(race in reason for race in _RACES) for reason in refused.values())
 
 
+def _is_overtaken(stderr: str) -> bool:
+    """The guard refused the push, and only because somebody was quicker."""
+    said = [line.removeprefix("remote:").strip() for line in stderr.split("\n") if _is_said(line)]
+    return bool(said) and all(line.endswith(OVERTAKEN) for line in said)
+
+
 def _push_failure(
     repository: Repository,
     remote: str,
@@ -590,7 +608,7 @@ def _push_failure(
         return GitFailed(arguments, code, _without_advice(stderr))
     words = "; ".join(line.removeprefix("remote:").strip() for line in stderr.split("\n") if _is_said(line))
     reasons = "; ".join(dict.fromkeys(refused.values()))
-    if not _is_race(refused):
+    if not (_is_race(refused) or _is_overtaken(stderr)):
         return Declined(f"{shown(remote)} refused the push: {shown(words or reasons)}; nothing was published")
     names_ = [part.published.name for part in parts]
     try:

@@ -370,7 +370,26 @@ def _carry_out(app: App, wanted: Wanted, decide: Decide, manner: Manner, telling
         for outcome in outcomes:
             telling.text(repository, outcome)
     _tell_unpublished(repository, outcomes, manner)
+    _after_moves(repository, outcomes)
     return NOT_LIVE if any(outcome.decision.not_taken for outcome in outcomes) else DONE
+
+
+def _after_moves(repository: Repository, outcomes: list[Outcome]) -> None:
+    """What is to happen here once another version is live."""
+    moved = [one.record for one in outcomes if one.record and _commit(one.record.before) != _commit(one.record.after)]
+    if not moved:
+        return
+    if repository.flag("onLiveLocal"):
+        from git_deployments import onlive
+
+        moves = [onlive.told(record.event, record.before.number if record.before else None) for record in moved]
+        sys.stdout.flush()
+        for line in onlive.run_commands(repository, moves):
+            warn(line)
+
+
+def _commit(version: Pointer | None) -> str | None:
+    return version.commit if version else None
 
 
 def _first_contact(repository: Repository, manner: Manner) -> None:

@@ -1,0 +1,315 @@
+"""What a push may do to the deployments of a server (design, "Hooks"). Reads only.
+
+It runs while the pushed objects are in quarantine and the refs are still the old ones, so what the
+refs would be is put together from both. What a push brings is held to the rules of `audit`; here
+stands only which ref may be moved to where. Other refs than those under `refs/deployments/` are
+none of its business.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from git_deployments.audit import Chain, Incoming, Mark, incoming
+from git_deployments.codec import parse_event, parse_version
+from git_deployments.errors import DeploymentsError
+from git_deployments.git import RefChange, text
+from git_deployments.history import NO_REFS, PAUSE, Pointer, Refs, names, number_to_oid, pointer, read_refs
+from git_deployments.model import Event
+from git_deployments.names import fold, shown
+from git_deployments.refs import LIVE, LOG, ROOT, SOURCES, VERSIONS, Ref, parse_ref
+from git_deployments.repository import KEEP_REFS, MAX_SNAPSHOT, Repository
+
+LARGEST = 4 << 20
+"""Bytes that a commit or tree may have; documents have a limit of their own."""
+OVERTAKEN = "another push came first; 'git deployments pull', then push again"
+"""What is said of a deployment whose refs are no longer where the push believes them."""
+_LINES = 20
+"""Lines that are said of one deployment."""
+_READINGS = 10
+
+
+class BadPush(DeploymentsError):
+    """What a hook was given is no list of refs."""
+
+
+class Rules(NamedTuple):
+    """What this server allows."""
+
+    keep: int
+    """The newest versions whose refs must stay; 0: all."""
+    allow_delete: bool
+
+
+def parse_push(lines: bytes) -> list[RefChange]:
+    """What git tells a receiving hook: `<old> <new> <ref>` lines (git manual, githooks). Raises `BadPush`."""
+    changes = []
+    for line in text(lines).split("\n"):
+        old, _, rest = line.partition(" ")
+        new, _, ref = rest.partition(" ")
+        if ref:
+            changes.append(RefChange(ref, _or_none(new), _or_none(old)))
+        elif line:
+            raise BadPush(f"'{shown(line[:100])}' is no 'old new ref' line of a push; git runs this hook, not people")
+    return changes
+
+
+def _or_none(oid: str) -> str | None:
+    return oid if oid.strip("0") else None
+
+
+def refusals(repository: Repository, changes: Iterable[RefChange]) -> Iterator[str]:
+    """A line for each thing in a push that breaks the format or the history; none: it may come in."""
+    ours: dict[str, dict[Ref, RefChange]] = {}
+    for change in changes:
+        parsed = parse_ref(change.ref)
+        if parsed:
+            ours.setdefault(parsed.name, {})[parsed] = change
+        elif change.ref.startswith(ROOT) and change.new:
+            yield (
+                f"{shown(change.ref)}: no ref of a deployment has such a name; "
+                "there are <name>/live, <name>/log, <name>/versions/<n> and <name>/sources/<n>"
+            )
+    if not ours:
+        return
+    rules = Rules(repository.number("keepRefs", KEEP_REFS), repository.flag("allowDelete"))
+    repository.reading.largest = max(LARGEST, repository.number("maxSnapshotSize", MAX_SNAPSHOT))
+    verdicts = _judge(repository, rules, ours)
+    yield from _collisions(repository, verdicts)
+    for name, verdict in sorted(verdicts.items()):
+        yield from (f"{shown(name)}: {problem}" for problem in verdict.problems[:_LINES])
+        if len(verdict.problems) > _LINES:
+            yield f"{shown(name)}: and {len(verdict.problems) - _LINES} more"
+
+
+class _Verdict(NamedTuple):
+    """What is to be said of one deployment."""
+
+    before: Refs
+    problems: list[str]
+    events: list[Mark]
+    """The new ones."""
+
+
+def _judge(repository: Repository, rules: Rules, ours: Mapping[str, Mapping[Ref, RefChange]]) -> dict[str, _Verdict]:
+    """A problem counts only if a second reading finds the same refs: another push may have been half-way."""
+    verdicts: dict[str, _Verdict] = {}
+    wanted = list(ours)
+    for attempt in range(_READINGS):
+        if attempt:
+            time.sleep(PAUSE)
+        before = read_refs(repository, wanted)
+        wanted = [name for name in wanted if name not in verdicts or before[name] != verdicts[name].before]
+        for name in wanted:
+            events: list[Mark] = []
+            problems = list(_check(repository, rules, _Push(name, before[name], ours[name]), events))
+            verdicts[name] = _Verdict(before[name], problems, events)
+        wanted = [name for name in wanted if verdicts[name].problems]
+        if not wanted:
+            break
+    return verdicts
+
+
+def _collisions(repository: Repository, verdicts: Mapping[str, _Verdict]) -> Iterator[str]:
+    """Only what is new can be refused for its name."""
+    fresh = [name for name, verdict in verdicts.items() if verdict.before == NO_REFS]
+    if not fresh:
+        return
+    taken = {fold(name): name for name in (*fresh, *names(repository))}
+    for name in fresh:
+        other = taken[fold(name)]
+        if other != name:
+            yield (
+                f"{shown(name)}: it differs from '{shown(other)}' only by case or by Unicode form, "
+                "which a file system may not tell apart; rename one of them"
+            )
+
+
+class _Push(NamedTuple):
+    """What a push does to one deployment."""
+
+    name: str
+    before: Refs
+    changes: Mapping[Ref, RefChange]
+
+    def after(self, kind: str) -> str | None:
+        """Where `live` or `log` would be."""
+        change = self.changes.get(Ref(self.name, kind, None))
+        return change.new if change else self.before.live if kind == LIVE else self.before.log
+
+    @property
+    def overtaken(self) -> bool:
+        """A ref is no longer where the push expects it. git refuses that by itself, but later."""
+        return any(change.old != self._now(ref) for ref, change in self.changes.items())
+
+    def _now(self, ref: Ref) -> str | None:
+        if ref.kind in (LIVE, LOG):
+            return self.before.live if ref.kind == LIVE else self.before.log
+        table = self.before.versions if ref.kind == VERSIONS else self.before.sources
+        return table.get(ref.number or 0)
+
+    def touches(self, kind: str) -> bool:
+        """`live` or `log` moves."""
+        return Ref(self.name, kind, None) in self.changes
+
+    def numbered(self, kind: str) -> Iterator[tuple[int, RefChange]]:
+        """The changes of `versions` or `sources`, by number."""
+        return ((ref.number, change) for ref, change in sorted(self.changes.items()) if ref.kind == kind and ref.number)
+
+
+def _check(repository: Repository, rules: Rules, push: _Push, marks: list[Mark]) -> Iterator[str]:
+    if push.overtaken:
+        yield OVERTAKEN
+    elif push.after(LOG) is None:
+        yield from _without_log(rules, push)
+    else:
+        yield from _with_log(repository, rules, push, marks)
+
+
+def _with_log(repository: Repository, rules: Rules, push: _Push, marks: list[Mark]) -> Iterator[str]:
+    try:
+        known = parse_event(repository.reading.object(push.before.log)) if push.before.log else None
+        found = _incoming(repository, push, known)
+    except DeploymentsError as error:
+        yield str(error)
+        return
+    if not found.follows:
+        yield _forked(repository, push)
+        return
+    yield from found.problems
+    if found.problems:
+        return
+    marks += found.events
+    if push.touches(LIVE) or push.touches(LOG):
+        yield from _live_problems(push, found.newest)
+    history = _History(repository, found.newest, known, found.chain)
+    yield from _version_problems(rules, push, history)
+    yield from _source_problems(push, history)
+
+
+def _incoming(repository: Repository, push: _Push, known: Event | None) -> Incoming:
+    log = push.after(LOG)
+    assert log is not None
+    if known and log == known.commit:
+        return Incoming(known, [], True, [], {})
+    return incoming(repository, push.name, log, known)
+
+
+def _without_log(rules: Rules, push: _Push) -> Iterator[str]:
+    """The push leaves the deployment no log."""
+    if push.before.log is None and any(change.new for change in push.changes.values()):
+        yield "it has no log here and the push brings none; 'git deployments push' brings it along"
+    elif not rules.allow_delete:
+        yield (
+            "its log may not be removed, since deployments.allowDelete is not set on the server; "
+            "'git deployments delete' without --purge keeps it"
+        )
+    elif _left(push):
+        yield f"its log may only go together with all its refs; {', '.join(_left(push))} would stay"
+
+
+def _left(push: _Push) -> list[str]:
+    """What would stay of the deployment."""
+    before = {LIVE: push.before.live, LOG: push.before.log}
+    left = {kind for kind, oid in before.items() if oid}
+    for kind, table in ((VERSIONS, push.before.versions), (SOURCES, push.before.sources)):
+        left |= {f"{kind}/{number}" for number in table}
+    for ref, change in push.changes.items():
+        word = f"{ref.kind}/{ref.number}" if ref.number else ref.kind
+        left = left | {word} if change.new else left - {word}
+    return sorted(left)[:5]
+
+
+def _forked(repository: Repository, push: _Push) -> str:
+    old, new = push.before.log or "", push.after(LOG) or ""
+    rewound = repository.git.ask("merge-base", "--is-ancestor", new, old)[0] == 0
+    how = "rewound" if rewound else "replaced by another"
+    return (
+        f"its log may not be {how}: {new[:12]} does not follow from {old[:12]}, which is published; "
+        "'git deployments pull' brings both together"
+    )
+
+
+def _live_problems(push: _Push, newest: Event) -> Iterator[str]:
+    live = push.after(LIVE)
+    if live != newest.live_commit:
+        recorded = f"v{newest.after}" if newest.after else "nothing"
+        yield (
+            f"live would be at {(live or 'nothing')[:12]}, but its log says {recorded} "
+            f"({(newest.live_commit or 'none')[:12]}); 'git deployments push' records the move and pushes both"
+        )
+
+
+class _History(NamedTuple):
+    """The versions that the log has after the push."""
+
+    repository: Repository
+    newest: Event
+    known: Event | None
+    chain: Chain
+
+    @property
+    def latest(self) -> int:
+        """The highest number."""
+        return self.newest.latest or 0
+
+    @property
+    def deleted(self) -> bool:
+        """The newest event is a delete."""
+        return self.newest.action == "delete"
+
+    def version(self, number: int) -> Pointer | None:
+        """Version `number`; None where the log reaches none."""
+        found = self.chain.get(number)
+        if found:
+            return found
+        oid = number_to_oid(self.repository, self.newest.latest, self.newest.latest_commit, number)
+        if oid:
+            self.chain[number] = pointer(parse_version(self.repository.reading.object(oid)))
+        return self.chain.get(number)
+
+
+def _version_problems(rules: Rules, push: _Push, history: _History) -> Iterator[str]:
+    for number, (_, new, old) in push.numbered(VERSIONS):
+        recorded = history.version(number)
+        if new is None:
+            yield from _removal_problems(rules, history, f"versions/{number}", number, old)
+        elif recorded is None:
+            yield f"versions/{number} is {new[:12]}, which its log does not reach; 'git deployments push' pushes both"
+        elif old == recorded.commit:
+            yield f"versions/{number} may not be changed from {old[:12]} to {new[:12]}: a version is written once"
+        elif new != recorded.commit:
+            yield f"versions/{number} is {new[:12]}, but its log has {recorded.commit[:12]}"
+
+
+def _removal_problems(rules: Rules, history: _History, ref: str, number: int, old: str | None) -> Iterator[str]:
+    """A version's ref may go after a delete, or where it is old; what was never in the log always."""
+    recorded = history.version(number)
+    if history.deleted or recorded is None or (old and old != recorded.commit):
+        return
+    if not rules.keep or number > history.latest - rules.keep:
+        kept = f"the newest {rules.keep}" if rules.keep else "all"
+        yield f"{ref} may not be removed: the server keeps {kept} (deployments.keepRefs)"
+    elif number == history.newest.after:
+        yield f"{ref} may not be removed: it is live"
+
+
+def _source_problems(push: _Push, history: _History) -> Iterator[str]:
+    kinds = _kinds(history.repository, [change.new for _, change in push.numbered(SOURCES) if change.new])
+    for number, (_, new, _) in push.numbered(SOURCES):
+        recorded = history.version(number)
+        if new is None:
+            if recorded and not history.deleted:
+                yield f"sources/{number} may not be removed: it keeps the code of v{number}"
+        elif recorded is None or recorded.source != new:
+            yield f"sources/{number} is {new[:12]}, which is not the code of a v{number} that its log reaches"
+        elif kinds.get(new) != "commit":
+            yield f"sources/{number} is {new[:12]}, which is no commit"
+
+
+def _kinds(repository: Repository, oids: list[str]) -> dict[str, str]:
+    asked = "".join(f"{oid}\n" for oid in oids)
+    out = text(repository.git.run("cat-file", "--batch-check", stdin=asked.encode())) if oids else ""
+    return {row[0]: row[1] for row in (line.split(" ") for line in out.split("\n")) if len(row) == 3}

@@ -1,0 +1,130 @@
+"""What happens when another version goes live: the commands of `deployments.onLive` (design, "Hooks").
+
+A move is told in plain values, whoever made it: a push to a server, or a write in this repository.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from git_deployments.codec import SNAPSHOT, parse_event, parse_version
+from git_deployments.errors import DeploymentsError
+from git_deployments.git import RefChange
+from git_deployments.history import walk
+from git_deployments.model import Event
+from git_deployments.names import shown
+from git_deployments.refs import LIVE, LOG, parse_ref
+from git_deployments.repository import Repository
+
+_LONGEST = 32_768
+"""Characters of a reason that a command gets: the system limits what one variable may hold."""
+
+
+class Move(NamedTuple):
+    """`live` of one deployment was moved."""
+
+    name: str
+    action: str
+    """Of the event that moved it; `move` where no event tells of it."""
+    before: int | None
+    """Number of the version that was live; None: nothing was."""
+    after: int | None
+    """Number of the version that is live; None: nothing is."""
+    commit: str | None
+    """Of the version that is live."""
+    source: str | None
+    """Its code commit."""
+    by: str
+    """`Name <email>`; empty where no event tells."""
+    reason: str
+
+
+def told(event: Event, before: int | None) -> Move:
+    """The move that ends in an event. `before`: what was live before all of it."""
+    return Move(
+        event.name, event.action, before, event.after, event.live_commit, event.source, event.author.person,
+        event.reason,
+    )  # fmt: skip
+
+
+def pushed(repository: Repository, changes: Iterable[RefChange]) -> list[Move]:
+    """The moves in what a push has changed, by name."""
+    lives: dict[str, RefChange] = {}
+    logs: dict[str, str] = {}
+    for change in changes:
+        parsed = parse_ref(change.ref)
+        if parsed and parsed.kind == LIVE and change.new != change.old:
+            lives[parsed.name] = change
+        elif parsed and parsed.kind == LOG and change.new:
+            logs[parsed.name] = change.new
+    return [_move(repository, name, lives[name], logs.get(name)) for name in sorted(lives)]
+
+
+def _move(repository: Repository, name: str, change: RefChange, log: str | None) -> Move:
+    before = _number(repository, change.old)
+    for object_ in walk(repository, log) if log else ():
+        event = parse_event(object_)
+        if event.live_commit != change.new:
+            break
+        if event.before != event.after:
+            return told(event, before)
+        if event.previous is None:
+            break
+    version = parse_version(repository.reading.object(change.new)) if change.new else None
+    number, source = (version.number, version.source.commit) if version else (None, None)
+    return Move(name, "move", before, number, change.new, source, "", "")
+
+
+def _number(repository: Repository, oid: str | None) -> int | None:
+    try:
+        return parse_version(repository.reading.object(oid)).number if oid else None
+    except DeploymentsError:  # it was no version, or is gone: what is live now counts
+        return None
+
+
+def line(move: Move) -> str:
+    """A move in words, fit for a terminal."""
+    before, after = (f"v{number}" if number else "nothing" for number in (move.before, move.after))
+    by = f" by {move.by.partition(' <')[0]}" if move.by else ""
+    reason = f": {move.reason.partition(chr(10))[0][:200]}" if move.reason else ""
+    return shown(f"{move.name}: {after} is live, was {before} ({move.action}{by}{reason})")
+
+
+def run_commands(repository: Repository, moves: Iterable[Move]) -> Iterator[str]:
+    """Run each command of `deployments.onLive` once for each move; what failed, in words.
+
+    Whatever a command prints goes to standard error: standard output is for answers.
+    """
+    commands = repository.settings("onLive")
+    for move in moves if commands else ():
+        snapshot = repository.reading.object(f"{move.commit}:{SNAPSHOT}").data if move.commit else b""
+        for command in commands:
+            code = _run(repository, command, variables(move), snapshot)
+            if code:
+                yield f"deployments.onLive: '{shown(command)}' ended with status {code} for {shown(move.name)}"
+
+
+def variables(move: Move) -> dict[str, str]:
+    """What a command finds in its environment; what there is none of is empty."""
+    values = {
+        "NAME": move.name,
+        "ACTION": move.action,
+        "FROM": str(move.before or ""),
+        "TO": str(move.after or ""),
+        "COMMIT": move.commit or "",
+        "SOURCE": move.source or "",
+        "BY": move.by,
+        "REASON": move.reason[:_LONGEST],
+    }
+    return {f"GIT_DEPLOYMENTS_{key}": value.replace("\0", " ") for key, value in values.items()}
+
+
+def _run(repository: Repository, command: str, environment: dict[str, str], stdin: bytes) -> int:
+    import subprocess
+
+    surroundings = {**repository.environment, **environment}
+    try:
+        return subprocess.run(["sh", "-c", command], input=stdin, stdout=2, env=surroundings).returncode
+    except OSError:  # no shell, or its environment is too large
+        return 127

@@ -1,0 +1,247 @@
+"""A server's hooks: put in place beside what is there, and what happens when another version goes live."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import Project, Result
+from .test_sync import Team
+
+PREFIX = "refs/deployments/etl/prod"
+LIVE, LOG = f"{PREFIX}/live", f"{PREFIX}/log"
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Team:
+    """A guarded hub with two published versions, and two clones that know them."""
+    made = Team(tmp_path)
+    made.hub.ok("hook", "install")
+    for number in (1, 2):
+        made.ada.deploy(f"d{number}", version=f"0.0.{number}")
+    made.ada.ok("push")
+    made.bob.ok("pull")
+    return made
+
+
+def push(project: Project, *specs: str) -> Result:
+    command = ["git", "push", "-q", "origin", *specs]
+    done = subprocess.run(command, cwd=project.path, capture_output=True, text=True, encoding="utf-8")
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def hook(project: Project, name: str, script: str) -> Path:
+    path = project.write(f"hooks/{name}", f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+# Installation
+
+
+def test_install_and_remove_leave_what_was_there(tmp_path: Path) -> None:
+    team = Team(tmp_path)
+    mine = hook(team.hub, "pre-receive", "cat >mine; echo mine; exit 0")
+    before = mine.read_text(), sorted(path.name for path in (team.hub.path / "hooks").iterdir())
+    out = team.hub.ok("hook", "install").out
+    assert "pre-receive: installed; the hook that was there is kept as pre-receive.before-deployments" in out
+    assert out.count("installed") == 2
+    again = team.hub.ok("hook", "install").out
+    assert "kept" not in again
+    assert (team.hub.path / "hooks/pre-receive.before-deployments").read_text() == before[0]
+    out = team.hub.ok("hook", "install", "--remove").out
+    assert "the hook that was there before is back" in out
+    assert "post-receive: removed" in out
+    assert (mine.read_text(), sorted(path.name for path in (team.hub.path / "hooks").iterdir())) == before
+    assert "left alone" in team.hub.ok("hook", "install", "--remove").out
+    assert mine.read_text() == before[0]
+
+
+def test_a_hook_of_yours_runs_first_and_has_its_say(team: Team) -> None:
+    team.hub.ok("hook", "install", "--remove")
+    hook(team.hub, "pre-receive", 'cat >seen; echo "mine first"')
+    team.hub.ok("hook", "install")
+    result = push(team.ada, f"+{PREFIX}/versions/1:{LIVE}")
+    assert result.code == 1
+    assert result.err.index("mine first") < result.err.index("live would be at")
+    assert (team.hub.path / "seen").read_text().endswith(f" {LIVE}\n")
+    hook(team.hub, "pre-receive.before-deployments", "echo never; exit 3")
+    before = team.hub.refs()
+    assert "never" in team.ada.run("rollback", "prod", "--push").err
+    assert push(team.ada, "HEAD:refs/heads/new").code == 1
+    assert team.hub.refs() == before
+
+
+def test_a_hook_that_reads_nothing_or_is_not_executable_is_no_obstacle(team: Team) -> None:
+    team.hub.ok("hook", "install", "--remove")
+    mine = hook(team.hub, "pre-receive", "exit 0")
+    hook(team.hub, "post-receive", "echo mine").chmod(0o644)
+    team.hub.ok("hook", "install")
+    team.ada.ok("rollback", "prod", "--push")
+    assert team.hub.live() == 1
+    assert not mine.read_text().startswith("exit")
+
+
+def test_what_is_kept_is_not_overwritten(team: Team) -> None:
+    team.hub.ok("hook", "install", "--remove")
+    hook(team.hub, "pre-receive.before-deployments", "echo old")
+    hook(team.hub, "pre-receive", "echo new")
+    assert "move one of them away" in team.hub.fatal("hook", "install")
+    assert "echo old" in (team.hub.path / "hooks/pre-receive.before-deployments").read_text()
+    assert "echo new" in (team.hub.path / "hooks/pre-receive").read_text()
+
+
+def test_hooks_go_where_git_looks_for_them(tmp_path: Path) -> None:
+    team = Team(tmp_path)
+    team.hub.git("config", "core.hooksPath", str(tmp_path / "elsewhere"))
+    team.hub.ok("hook", "install")
+    assert (tmp_path / "elsewhere" / "pre-receive").is_file()
+    assert not (team.hub.path / "hooks" / "pre-receive").exists()
+    team.ada.deploy("d1", "--push")
+    assert push(team.ada, f":{LIVE}").code == 1
+
+
+def test_code_alone_starts_no_python_and_a_lost_program_refuses_deployments(team: Team) -> None:
+    path = team.hub.path / "hooks" / "pre-receive"
+    program = str(Path(sys.executable).with_name("git-deployments"))
+    path.write_text(path.read_text().replace(program, "/nowhere/git-deployments"))
+    team.ada.commit("More", code="2\n")
+    assert push(team.ada, "HEAD:main").code == 0
+    before = team.hub.refs()
+    result = team.ada.run("rollback", "prod", "--push")
+    assert result.code == 1
+    assert "no longer at /nowhere/git-deployments; run 'git deployments hook install'" in result.err
+    assert team.hub.refs() == before
+
+
+def test_remove_needs_install(team: Team) -> None:
+    assert team.hub.run("hook", "pre-receive", "--remove").code == 129
+    assert team.hub.run("hook", "post-update").code == 129
+
+
+# What goes live
+
+
+def on_live(project: Project, command: str) -> None:
+    project.git("config", "--add", "deployments.onLive", command)
+
+
+RECORD = 'env | grep ^GIT_DEPLOYMENTS_ | sort >>"$LOG"; cat >>"$LOG"'
+
+
+@pytest.fixture
+def told(team: Team, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the hub's command writes what it is told."""
+    path = team.path / "told"
+    monkeypatch.setenv("LOG", str(path))
+    on_live(team.hub, RECORD)
+    return path
+
+
+def test_each_move_that_a_push_makes_is_told_once(team: Team, told: Path) -> None:
+    result = team.ada.ok("rollback", "prod", "-m", "wrong\n\ntotals; $(touch evil)", "--push")
+    assert "remote:" not in result.out
+    variables, _, snapshot = told.read_text().partition("{")
+    refs = team.hub.refs()
+    assert variables == (
+        "GIT_DEPLOYMENTS_ACTION=rollback\nGIT_DEPLOYMENTS_BY=Ada <ada@example.com>\n"
+        f"GIT_DEPLOYMENTS_COMMIT={refs[LIVE]}\nGIT_DEPLOYMENTS_FROM=2\nGIT_DEPLOYMENTS_NAME=etl/prod\n"
+        f"GIT_DEPLOYMENTS_REASON=wrong\nGIT_DEPLOYMENTS_SOURCE={team.hub.git('rev-parse', LIVE + ':source')}\n"
+        "GIT_DEPLOYMENTS_TO=1\n"
+    )
+    assert json.loads("{" + snapshot)["description"] == "d1"
+    assert not list(team.path.rglob("evil"))
+
+
+def test_a_push_of_several_events_is_one_move(team: Team, told: Path) -> None:
+    on_live(team.hub, 'echo second >>"$LOG"')
+    team.ada.deploy("d3")
+    team.ada.ok("rollback", "prod", "v1")
+    team.ada.ok("update", "prod", "paused=true")
+    result = push(team.ada, "--atomic", LOG, f"+{LIVE}", f"{PREFIX}/versions/*")
+    assert result.code == 0
+    assert "remote: etl/prod: v1 is live, was v2 (rollback by Ada)" in result.err
+    words = told.read_text()
+    assert words.count("GIT_DEPLOYMENTS_NAME") == 1
+    assert words.endswith("second\n")
+    assert {"GIT_DEPLOYMENTS_ACTION=rollback", "GIT_DEPLOYMENTS_FROM=2"} <= set(words.splitlines())
+
+
+def test_what_moves_nothing_is_not_told(team: Team, told: Path) -> None:
+    team.ada.deploy("d3", "--no-live", "--push")
+    team.ada.ok("update", "prod", "paused=true", "--push")
+    push(team.ada, "HEAD:main")
+    assert not told.exists()
+
+
+def test_a_delete_is_told_without_a_snapshot(team: Team, told: Path) -> None:
+    team.ada.ok("delete", "prod", "-y", "--push")
+    lines = told.read_text().splitlines()
+    assert {"GIT_DEPLOYMENTS_ACTION=delete", "GIT_DEPLOYMENTS_TO=", "GIT_DEPLOYMENTS_COMMIT="} <= set(lines)
+    assert len(lines) == 8
+
+
+def test_a_move_that_no_event_tells_of_is_told_too(team: Team, told: Path) -> None:
+    """Where there is no guard."""
+    (team.hub.path / "hooks" / "pre-receive").unlink()
+    result = push(team.ada, f"+{PREFIX}/versions/1:{LIVE}")
+    assert "remote: etl/prod: v1 is live, was v2 (move)" in result.err
+    assert "GIT_DEPLOYMENTS_ACTION=move" in told.read_text()
+
+
+def test_a_command_that_fails_is_named_and_the_others_run(team: Team, told: Path) -> None:
+    team.hub.git("config", "--unset-all", "deployments.onLive")
+    on_live(team.hub, "echo oops; exit 7")
+    on_live(team.hub, RECORD)
+    result = push_rollback(team)
+    assert result.code == 0
+    assert "remote: oops" in result.err
+    assert "deployments.onLive: 'echo oops; exit 7' ended with status 7 for etl/prod" in result.err
+    assert "GIT_DEPLOYMENTS_TO=1" in told.read_text()
+
+
+def push_rollback(team: Team) -> Result:
+    team.ada.ok("rollback", "prod")
+    return push(team.ada, "--atomic", LOG, f"+{LIVE}")
+
+
+def test_a_reason_of_a_megabyte_does_not_keep_the_command_from_running(team: Team, told: Path) -> None:
+    tip, tree = team.ada.git("rev-parse", LOG), team.ada.git("rev-parse", f"{LOG}^{{tree}}")
+    team.ada.ok("rollback", "prod")
+    message = team.ada.git("log", "-1", "--format=%B", LOG)
+    subject, _, trailers = message.partition("\n\n")
+    long = team.ada.git("commit-tree", tree, "-p", tip, stdin=f"{subject}\n\n{'x' * (1 << 20)}\n\n{trailers}")
+    assert push(team.ada, "--atomic", f"{long}:{LOG}", f"+{LIVE}").code == 0
+    assert "GIT_DEPLOYMENTS_TO=1" in told.read_text()
+
+
+def test_a_local_write_runs_them_where_that_is_wanted(team: Team, tmp_path: Path) -> None:
+    log = tmp_path / "local"
+    on_live(team.bob, f'echo "$GIT_DEPLOYMENTS_FROM to $GIT_DEPLOYMENTS_TO by $GIT_DEPLOYMENTS_BY" >>"{log}"; echo out')
+    team.bob.ok("rollback", "prod")
+    assert not log.exists()
+    team.bob.git("config", "deployments.onLiveLocal", "true")
+    assert json.loads(team.bob.ok("promote", "prod", "--json").out)["to"] == 2
+    team.bob.ok("update", "prod", "paused=true")
+    team.bob.deploy("d3", "--no-live")
+    team.bob.deploy("d4")
+    assert log.read_text() == "1 to 2 by Ada <ada@example.com>\n2 to 4 by Ada <ada@example.com>\n"
+    on_live(team.bob, "exit 9")
+    result = team.bob.run("rollback", "prod")
+    assert result.code == 0
+    assert "warning: deployments.onLive: 'exit 9' ended with status 9" in result.err
+
+
+def test_the_hook_sees_the_repository_that_was_pushed_to(team: Team, told: Path) -> None:
+    del told
+    on_live(
+        team.hub, f'"{Path(sys.executable).with_name("git-deployments")}" live "$GIT_DEPLOYMENTS_NAME" >>"$LOG.live"'
+    )
+    team.ada.ok("rollback", "prod", "--push")
+    assert (team.path / "told.live").read_text() == "1\n"
+    assert os.path.isdir(team.hub.path)
