@@ -206,19 +206,30 @@ class Reading:
 
     def find(self, name: str, largest: int | None = None) -> Object | None:
         """The object of any name that git knows (`<commit>:path`); None where there is none."""
-        if "\n" in name:
-            return None
+        return self.several([name], largest)[0]
+
+    def several(self, names: list[str], largest: int | None = None) -> list[Object | None]:
+        """What `find` says of each, asked at once: a few short names, whose questions fit into a pipe."""
+        if any("\n" in name for name in names):
+            return [None if "\n" in name else self.find(name, largest) for name in names]
         try:
-            return self._find(name, self.largest if largest is None else largest)
-        except KeyboardInterrupt:
-            self.close()  # the rest of the answer must not be taken for that to the next question
+            process = self._ask(names)
+            return [self._answer(process, name, self.largest if largest is None else largest) for name in names]
+        except BaseException:
+            self.close()  # the rest of the answers must not be taken for those to the next question
             raise
 
-    def _find(self, name: str, largest: int | None) -> Object | None:
+    def _ask(self, names: list[str]) -> Process:
         process = self._process or self._git.start("cat-file", "--batch")
         self._process = process
         try:
-            os.write(process.stdin, name.encode("utf-8", "surrogateescape") + b"\n")
+            os.write(process.stdin, "".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape"))
+        except OSError:
+            raise self._died(names[0]) from None
+        return process
+
+    def _answer(self, process: Process, name: str, largest: int | None) -> Object | None:
+        try:
             header = self._until_newline(process)
         except OSError:
             header = b""
@@ -229,7 +240,6 @@ class Reading:
             raise self._died(name)
         size = int(words[2])
         if largest is not None and size > largest:
-            self.close()
             raise Oversized(words[0].decode(), size, largest)
         data = self._exactly(process, size + 1)
         if len(data) != size + 1:

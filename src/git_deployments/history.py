@@ -238,6 +238,11 @@ def is_full_name(words: str) -> bool:
     return "/" in words and _as_name(words) == words
 
 
+def is_name(words: str) -> bool:
+    """The words could be the full name of a deployment, not encoded."""
+    return _as_name(words) == words
+
+
 def _as_name(words: str) -> str | None:
     try:
         if "%" in words:

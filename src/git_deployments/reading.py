@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from git_deployments import render
+from git_deployments.answers import Answers, show_row
 from git_deployments.compare import Difference, two_versions, version_differences
 from git_deployments.console import App, as_json, as_rows, emit, emit_one, note, progress, say, warn
 from git_deployments.errors import DONE, NO, DeploymentsError
@@ -23,7 +24,6 @@ from git_deployments.history import (
     live_version,
     match,
     named,
-    pointer,
     properties,
     settings,
     states,
@@ -31,7 +31,7 @@ from git_deployments.history import (
     versions,
 )
 from git_deployments.model import Event, Json, Version
-from git_deployments.names import BadName, check, shown
+from git_deployments.names import BadName, check, decode, shown
 from git_deployments.render import Row
 from git_deployments.repository import Repository
 from git_deployments.resolve import resolve
@@ -122,16 +122,29 @@ def _provisional(repository: Repository, state: State) -> set[str]:
 
 
 @click.command("show")
-@click.argument("name")
+@click.argument("name", required=False)
 @click.argument("version", required=False)
 @click.option(
     "--key", metavar="PATH", help="Print one value: a property, a setting or a field of --json; dots reach in."
 )
+@click.option(
+    "--batch", is_flag=True, help="Answer each NAME, or NAME, tab, VERSION, of standard input with a line of JSON."
+)
 @as_rows
 @click.pass_obj
-def show_command(app: App, name: str, version: str | None, key: str | None, json: bool, template: str | None) -> int:
+def show_command(
+    app: App, name: str | None, version: str | None, key: str | None, batch: bool, json: bool, template: str | None
+) -> int:
     """Show one version whole, with the settings of the deployment (default: the live version)."""
     repository = app.repository
+    if batch:
+        if name is not None or key is not None or template is not None:
+            raise click.UsageError(
+                "--batch takes NAME and VERSION from standard input, and goes with no option but --json"
+            )
+        return _show_batch(repository)
+    if name is None:
+        raise click.UsageError("Missing argument 'NAME'.")
     state = find(repository, name)
     chosen = resolve(repository, state, "live" if version is None else version)
     row = show_row(repository, state, chosen)
@@ -145,15 +158,14 @@ def show_command(app: App, name: str, version: str | None, key: str | None, json
     return DONE
 
 
-def show_row(repository: Repository, state: State, version: Version) -> Row:
-    """A version with all its properties, and the settings as they stand now."""
-    first = creator(repository, pointer(version))
-    configuration = properties(repository, version)
-    return {
-        **render.version_row(version, state.live.commit if state.live else None, first),
-        "properties": render.properties_row(version, configuration, first),
-        "settings": settings(repository, state.event),
-    }
+def _show_batch(repository: Repository) -> int:
+    """Each line is answered before the next one is read, so that a script may wait for the answer."""
+    answers = Answers(repository)
+    for line in iter(sys.stdin.buffer.readline, b""):
+        sys.stdout.write(answers.line(line.decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")))
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    return DONE
 
 
 def _value_at(row: Row, path: str) -> Json:
@@ -231,6 +243,7 @@ def _live(repository: Repository, name: str) -> Version | None:
     except BadName:
         if "%" not in name:
             raise
+        decode(name)
     else:
         version = live_version(repository, name)
         if version or "/" in name:
