@@ -32,6 +32,7 @@ from git_deployments.model import PROPERTIES, SETTINGS, Event, Json, Version, Wa
 from git_deployments.names import fold, shown
 from git_deployments.refs import LIVE, ROOT, VERSIONS, Ref, live_ref, parse_ref, source_ref, version_ref
 from git_deployments.repository import KEEP_REFS, MAX_SNAPSHOT, Repository
+from git_deployments.signing import Signature, allowed_signers, is_among, may_move, signatures
 
 OLD_LOCK = 600
 """Seconds after which a lock file is taken for one that a dead process left."""
@@ -72,8 +73,10 @@ class Finding(NamedTuple):
     """True: worth knowing, no breach."""
 
 
-def check(repository: Repository, wanted: Iterable[str] | None = None, watch: Watch = unwatched) -> Iterator[Finding]:
-    """All findings on the named deployments, or on all and on what is none."""
+def check(
+    repository: Repository, wanted: Iterable[str] | None = None, watch: Watch = unwatched, signed: bool = False
+) -> Iterator[Finding]:
+    """All findings on the named deployments, or on all and on what is none. `signed`: all events must be."""
     found = states(repository, wanted)
     if wanted is None:
         yield from _strangers(repository)
@@ -85,6 +88,8 @@ def check(repository: Repository, wanted: Iterable[str] | None = None, watch: Wa
         yield from (_of(state, f"{ref} is broken: it names no object") for ref in broken if _is_of(ref, state.name))
         if state.exists:
             yield from _check_state(repository, state)
+            if signed and state.refs.log:
+                yield from _check_signatures(repository, state, state.refs.log)
         elif wanted is not None:
             yield Finding(state.name, "there is no such deployment")
     known = {state.name for state in found}
@@ -561,7 +566,7 @@ def _restore(repository: Repository, ref: str, oid: str) -> None:
         repository.git.move_refs([RefChange(ref, oid, packed)])
 
 
-# What comes from elsewhere
+# Signatures
 
 
 class Mark(NamedTuple):
@@ -572,6 +577,57 @@ class Mark(NamedTuple):
     action: str
     moves: bool
     """It makes another version live, or none."""
+
+
+def _mark(event: Event) -> Mark:
+    return Mark(event.name, event.commit, event.action, event.before != event.after)
+
+
+def _check_signatures(repository: Repository, state: State, log: str) -> Findings:
+    try:
+        for block in _blocks(_log(repository, log)):
+            marks = [_mark(parse_event(object_)) for object_ in block]
+            yield from signature_problems(repository, marks, needed=True)
+    except DeploymentsError as damage:
+        yield _of(state, f"signatures: {damage}")
+
+
+def signature_problems(repository: Repository, events: Iterable[Mark], needed: bool = False) -> Iterator[Finding]:
+    """Events that are not signed as they must be: by an allowed signer, and who moves live by one who may.
+
+    `needed`: whether or not `deployments.allowedSigners` is set. Raises `BadConfiguration`.
+    """
+    needed = needed or allowed_signers(repository) is not None
+    events = list(events)
+    movers = {name: may_move(repository, name) for name in {event.name for event in events}}
+    checked = [event for event in events if needed or (event.moves and movers[event.name] is not None)]
+    found = signatures(repository, (event.commit for event in checked))
+    for event in checked:
+        allowed = movers[event.name] if event.moves else None
+        problem = _signature_problem(found.get(event.commit), allowed)
+        if problem:
+            yield Finding(event.name, f"event {event.commit} ({event.action}): {problem}")
+
+
+def _signature_problem(signature: Signature | None, movers: list[str] | None) -> str | None:
+    if signature is None or not signature.good:
+        return _SIGNATURES.get(signature.status if signature else "E", "its signature cannot be checked")
+    if movers is not None and not is_among(signature, movers):
+        return f"{shown(signature.signer)} signed it, who may not move live of it (deployments.<pattern>.mayMove)"
+    return None
+
+
+_SIGNATURES = {
+    "N": "it is not signed",
+    "B": "its signature is bad",
+    "U": "its signature is by nobody whom deployments.allowedSigners lists",
+    "X": "its signature has expired",
+    "Y": "the key of its signature has expired",
+    "R": "the key of its signature is revoked",
+}
+
+
+# What comes from elsewhere
 
 
 class Incoming(NamedTuple):
@@ -611,7 +667,7 @@ def incoming(repository: Repository, name: str, tip: str, known: Event | None) -
                 follows, newer = True, None
                 break
             problems += (f"event {object_.oid}: {problem}" for problem in _event_alone(object_, event, documents))
-            events.append(Mark(name, object_.oid, event.action, event.before != event.after))
+            events.append(_mark(event))
     if newer:
         problems += _incoming_event_problems(name, newer, None, chain)
     return Incoming(newest, problems, follows, events, chain)

@@ -42,6 +42,10 @@ class GitMissing(DeploymentsError):
     """There is no git to run."""
 
 
+class ProgramMissing(DeploymentsError):
+    """A program that git's configuration names is not there, or does not start."""
+
+
 class NotARepository(DeploymentsError):
     """The directory belongs to no repository, or git refuses to use it."""
 
@@ -159,6 +163,11 @@ def at(directory: str, environment: Mapping[str, str]) -> Git:
     """git in `directory`, its messages untranslated and replacement objects not followed."""
     fixed = {"LC_ALL": "C", "LANGUAGE": "", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_OPTIONAL_LOCKS": "0"}
     return Git(directory, {**environment, **fixed})
+
+
+def program(arguments: tuple[str, ...], environment: Mapping[str, str]) -> Process:
+    """Start a program that git would start, as git's configuration names it. Raises `ProgramMissing`."""
+    return _spawn(arguments, environment, None)
 
 
 def text(data: bytes) -> str:
@@ -459,6 +468,8 @@ def _spawn(arguments: tuple[str, ...], environment: Mapping[str, str], stdin: in
         for descriptor in (*ends, out_read, err_read, in_write):
             if descriptor >= 0:
                 os.close(descriptor)
+        if arguments[0] != "git":
+            raise ProgramMissing(f"{shown(arguments[0])} cannot be started: {error.strerror}") from None
         if isinstance(error, FileNotFoundError):
             raise GitMissing("git is not on the PATH; install it (2.34 or newer)") from None
         raise DeploymentsError(f"git cannot be started: {error.strerror}; see that PATH names a working git") from None

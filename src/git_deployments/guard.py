@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from git_deployments.audit import Chain, Incoming, Mark, incoming
+from git_deployments.audit import Chain, Incoming, Mark, incoming, signature_problems
 from git_deployments.codec import parse_event, parse_version
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import RefChange, text
@@ -78,6 +78,8 @@ def refusals(repository: Repository, changes: Iterable[RefChange]) -> Iterator[s
     repository.reading.largest = max(LARGEST, repository.number("maxSnapshotSize", MAX_SNAPSHOT))
     verdicts = _judge(repository, rules, ours)
     yield from _collisions(repository, verdicts)
+    for finding in signature_problems(repository, [one for verdict in verdicts.values() for one in verdict.events]):
+        verdicts[finding.name].problems.append(finding.problem)
     for name, verdict in sorted(verdicts.items()):
         yield from (f"{shown(name)}: {problem}" for problem in verdict.problems[:_LINES])
         if len(verdict.problems) > _LINES:

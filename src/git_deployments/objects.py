@@ -16,6 +16,7 @@ from typing import Protocol
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import DURABLE, Git
 from git_deployments.repository import Repository
+from git_deployments.signing import Sign, signer
 
 MANY = 50
 """Deployments from which on one pack is faster than loose objects."""
@@ -38,16 +39,36 @@ class Objects(Protocol):
 
 def moving(repository: Repository) -> Objects:
     """For writes that make an event and no version."""
-    return Loose(repository.git)
+    return _signed(repository, Loose(repository.git))
 
 
 def creating(repository: Repository, deployments: int) -> Objects:
     """For writes that make versions of so many deployments."""
-    if repository.layout.hash != "sha1":
-        return Pack(repository.git, repository.layout.hash)
-    if deployments >= MANY:
-        return Pack(repository.git, "sha1")
-    return Odb(os.path.join(repository.layout.common_dir, "objects"))
+    if repository.layout.hash != "sha1" or deployments >= MANY:
+        return _signed(repository, Pack(repository.git, repository.layout.hash))
+    return _signed(repository, Odb(os.path.join(repository.layout.common_dir, "objects")))
+
+
+def _signed(repository: Repository, target: Objects) -> Objects:
+    sign = signer(repository)
+    return Signed(target, sign) if sign else target
+
+
+class Signed:
+    """Whatever way objects go, commits get their signature before."""
+
+    def __init__(self, target: Objects, sign: Sign) -> None:
+        self._target = target
+        self._sign = sign
+        self.written = target.written
+
+    def write(self, kind: str, data: bytes) -> str:
+        """See `Objects`."""
+        return self._target.write(kind, self._sign(data) if kind == "commit" else data)
+
+    def finish(self) -> None:
+        """See `Objects`."""
+        self._target.finish()
 
 
 class Loose:

@@ -465,9 +465,10 @@ def export_command(app: App, names: tuple[str, ...], output: str | None) -> int:
 @click.command("fsck")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--repair", is_flag=True, help="Restore what can be derived; record unrecorded moves; remove old locks.")
+@click.option("--signatures", "signed", is_flag=True, help="Every event must be signed, and by who may do it.")
 @as_json
 @click.pass_obj
-def fsck_command(app: App, names: tuple[str, ...], repair: bool, json: bool) -> int:
+def fsck_command(app: App, names: tuple[str, ...], repair: bool, signed: bool, json: bool) -> int:
     """Check every rule of the format; exit 1 if one is broken."""
     from git_deployments import audit
 
@@ -477,7 +478,7 @@ def fsck_command(app: App, names: tuple[str, ...], repair: bool, json: bool) -> 
         _repair(app, wanted)
     rows: list[Row] = []
     breaches = 0
-    for finding in audit.check(repository, wanted, progress("Checking deployments")):
+    for finding in audit.check(repository, wanted, progress("Checking deployments"), signed):
         breaches += not finding.notice
         rows.append({"name": finding.name or None, "problem": finding.problem, "notice": finding.notice})
         if not json:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from git_deployments import objects, store
-from git_deployments.audit import incoming
+from git_deployments.audit import incoming, signature_problems
 from git_deployments.checkout import default_remote
 from git_deployments.codec import Malformed, parse_event
 from git_deployments.errors import NO, Contested, DeploymentsError
@@ -392,7 +392,8 @@ def _inherited(state: State, seen: Tracked | None) -> bool:
 
 def _check_incoming(repository: Repository, state: State, there: Tracked) -> None:
     try:
-        problems = incoming(repository, state.name, there.log, _in_common(repository, state, there)).problems
+        found = incoming(repository, state.name, there.log, _in_common(repository, state, there))
+        problems = found.problems or [one.problem for one in signature_problems(repository, found.events)]
         trusted(state_of(repository, state.name, Refs(there.live, there.log, {}, {})))
     except DeploymentsError as error:
         problems = [str(error)]

@@ -32,8 +32,8 @@ sys.exit(max(codes))
 
 @pytest.fixture
 def url(transport: str, tmp_path: Path) -> Iterator[str]:
-    """Where the hub is, as the clones reach it."""
-    bare(tmp_path / "hub.git")
+    """Where the hub is, which is guarded, as the clones reach it."""
+    bare(tmp_path / "hub.git").ok("hook", "install")
     if transport == "file":
         yield f"file://{tmp_path}/hub.git"
         return

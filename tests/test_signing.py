@@ -1,0 +1,358 @@
+"""Signed events: made with ssh and gpg as git makes its own, and asked for by the guard, by pull and by fsck."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import Project, Result
+from .test_sync import Team
+
+PREFIX = "refs/deployments/etl/prod"
+LIVE, LOG = f"{PREFIX}/live", f"{PREFIX}/log"
+
+pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
+
+
+class Keys:
+    """An ssh key for each person, and the allowed-signers file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.allowed = path / "allowed"
+        for name in ("ada", "bob", "eve"):
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(path / name)]
+            subprocess.run(command, check=True)
+        self.allow("ada", "bob")
+
+    def public(self, name: str) -> str:
+        return " ".join((self.path / f"{name}.pub").read_text().split()[:2])
+
+    def allow(self, *names: str) -> None:
+        self.allowed.write_text("".join(f"{name}@example.com {self.public(name)}\n" for name in names))
+
+    def give(self, project: Project, name: str) -> None:
+        """The person signs in this clone."""
+        project.git("config", "gpg.format", "ssh")
+        project.git("config", "user.signingKey", str(self.path / name))
+        project.git("config", "deployments.sign", "true")
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    return Keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+def team(tmp_path: Path, keys: Keys) -> Team:
+    """A guarded hub that wants signatures by Ada or Bob; Ada signs, and has published two versions."""
+    made = Team(tmp_path)
+    keys.allow("ada", "bob")
+    made.hub.ok("hook", "install")
+    made.hub.git("config", "deployments.allowedSigners", str(keys.allowed))
+    keys.give(made.ada, "ada")
+    for number in (1, 2):
+        made.ada.deploy(f"d{number}", version=f"0.0.{number}")
+    made.ada.ok("push")
+    return made
+
+
+def verified(project: Project, keys: Keys, revision: str) -> bool:
+    command = ["git", "-c", f"gpg.ssh.allowedSignersFile={keys.allowed}", "verify-commit", revision]
+    return subprocess.run(command, cwd=project.path, capture_output=True).returncode == 0
+
+
+# Making
+
+
+def test_git_verifies_what_we_sign(team: Team, keys: Keys) -> None:
+    team.ada.ok("rollback", "prod")
+    for revision in (LOG, f"{LOG}~1", f"{LOG}~2", f"{PREFIX}/versions/1", LIVE):
+        assert verified(team.ada, keys, revision), revision
+    assert team.ada.ok("fsck").out == ""
+    assert team.ada.git("fsck", "--strict") == ""
+    assert team.ada.git("log", "-1", "--format=%s", LOG) == "Roll back etl/prod from v2 to v1"
+
+
+def test_many_at_once_are_signed_too(project: Project, keys: Keys) -> None:
+    keys.give(project, "ada")
+    entries = ", ".join(f"{{name: d{number}, flow_name: etl}}" for number in range(50))
+    project.write("prefect.yaml", f"deployments: [{entries}]\n")
+    project.ok("deploy", "--all")
+    assert verified(project, keys, "refs/deployments/etl/d49/log")
+    assert verified(project, keys, "refs/deployments/etl/d0/versions/1")
+
+
+def test_a_sha256_repository_is_signed_too(tmp_path: Path, keys: Keys) -> None:
+    subprocess.run(["git", "init", "-q", "--object-format=sha256", str(tmp_path / "new")], check=True)
+    project = Project(tmp_path / "new")
+    keys.give(project, "ada")
+    project.commit("Start", code="1\n")
+    project.deploy("d1")
+    assert "\ngpgsig-sha256 -----BEGIN" in project.git("cat-file", "commit", LOG)
+    assert verified(project, keys, LOG)
+
+
+def test_what_a_pull_replays_is_signed_anew(team: Team, keys: Keys) -> None:
+    keys.give(team.bob, "bob")
+    team.bob.ok("pull")
+    team.bob.deploy("bob's")
+    team.ada.deploy("ada's", "--push")
+    team.bob.ok("pull")
+    team.bob.ok("push")
+    assert team.hub.live() == 4
+    assert verified(team.hub, keys, LOG)
+
+
+@pytest.mark.parametrize(
+    ("settings", "signed"),
+    [
+        ({}, False),
+        ({"commit.gpgSign": "true"}, True),
+        ({"deployments.sign": "true"}, True),
+        ({"commit.gpgSign": "true", "deployments.sign": "false"}, False),
+    ],
+)
+def test_what_is_signed_is_configured(project: Project, keys: Keys, settings: dict[str, str], signed: bool) -> None:
+    project.git("config", "gpg.format", "ssh")
+    project.git("config", "user.signingKey", str(keys.path / "ada"))
+    for key, value in settings.items():
+        project.git("config", key, value)
+    project.deploy("d1")
+    assert ("gpgsig" in project.git("cat-file", "commit", LOG)) is signed
+
+
+def test_the_other_ways_to_name_a_key(project: Project, keys: Keys, tmp_path: Path) -> None:
+    keys.give(project, "ada")
+    shutil.copy(keys.path / "ada", tmp_path / "home-key")
+    (tmp_path / "home-key").chmod(0o600)
+    project.git("config", "user.signingKey", "~/home-key")
+    project.manifest("d1")
+    project.ok("deploy", HOME=str(tmp_path))
+    assert verified(project, keys, LOG)
+    project.git("config", "--unset", "user.signingKey")
+    project.git("config", "gpg.ssh.defaultKeyCommand", f"echo {keys.path / 'ada'}")
+    project.deploy("d2")
+    assert verified(project, keys, LOG)
+
+
+@pytest.fixture
+def agent(keys: Keys) -> Iterator[str]:
+    """The socket of an ssh agent that has Ada's key."""
+    with tempfile.TemporaryDirectory(prefix="agent-") as directory:
+        socket = f"{directory}/s"
+        process = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
+        try:
+            for _ in range(500):
+                command = ["ssh-add", "-q", str(keys.path / "ada")]
+                environment = {**os.environ, "SSH_AUTH_SOCK": socket}
+                if subprocess.run(command, env=environment, capture_output=True).returncode == 0:
+                    break
+            yield socket
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@pytest.mark.skipif(shutil.which("ssh-agent") is None, reason="needs ssh-agent")
+def test_a_literal_key_is_signed_with_by_the_agent(project: Project, keys: Keys, agent: str) -> None:
+    keys.give(project, "ada")
+    project.git("config", "user.signingKey", f"key::{keys.public('ada')}")
+    project.manifest("d1")
+    project.ok("deploy", SSH_AUTH_SOCK=agent)
+    assert verified(project, keys, LOG)
+
+
+BROKEN = {
+    "no key": ({"gpg.format": "ssh"}, "git config user.signingKey"),
+    "no such key": ({"gpg.format": "ssh", "user.signingKey": "/nowhere/key"}, "could not sign"),
+    "no such program": (
+        {"gpg.format": "ssh", "user.signingKey": "x", "gpg.ssh.program": "/nowhere"},
+        "cannot be started",
+    ),
+    "no such format": ({"gpg.format": "wax"}, "none of openpgp, x509, ssh"),
+    "no gpg": ({"gpg.program": "false"}, "could not sign"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_cannot_be_signed_is_not_written(versions: Project, case: str) -> None:
+    settings, saying = BROKEN[case]
+    for key, value in {**settings, "commit.gpgSign": "true"}.items():
+        versions.git("config", key, value)
+    assert saying in versions.fatal("rollback", "prod")
+    versions.manifest("d4")
+    assert saying in versions.fatal("deploy")
+
+
+@pytest.fixture
+def gnupg(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A GnuPG home with a key of Ada's; its path is short, since it holds a socket."""
+    if shutil.which("gpg") is None:
+        pytest.skip("needs gpg")
+    with tempfile.TemporaryDirectory(prefix="gnupg-", ignore_cleanup_errors=True) as home:
+        monkeypatch.setenv("GNUPGHOME", home)
+        command = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", "Ada <ada@example.com>"]
+        subprocess.run([*command, "ed25519", "sign", "never"], check=True, capture_output=True)
+        yield Path(home)
+        subprocess.run(["gpgconf", "--kill", "all"], capture_output=True)
+
+
+def test_gpg_signs_and_is_verified_as_well(team: Team, gnupg: Path) -> None:
+    del gnupg
+    team.ada.git("config", "gpg.format", "openpgp")
+    team.ada.git("config", "--unset", "user.signingKey")
+    team.hub.git("config", "deployments.etl/*.mayMove", "ada@example.com")
+    team.ada.ok("rollback", "prod", "--push")
+    team.hub.git("verify-commit", LOG)
+    team.hub.git("config", "deployments.etl/*.mayMove", "bob@example.com")
+    assert "may not move live" in team.ada.fatal("promote", "prod", "--push", code=1)
+
+
+# Asking for it
+
+
+def refused(project: Project, *command: str, saying: str) -> None:
+    hub = Project(project.path.parent / "hub.git")
+    before = hub.refs()
+    assert saying in project.fatal(*command, code=1)
+    assert hub.refs() == before
+
+
+def test_the_guard_wants_a_good_signature_on_every_event(team: Team, keys: Keys) -> None:
+    team.ada.git("config", "deployments.sign", "false")
+    refused(team.ada, "rollback", "prod", "--push", saying="(rollback): it is not signed")
+    refused(team.ada, "update", "prod", "paused=true", "--push", saying="(update): it is not signed")
+    keys.give(team.ada, "eve")
+    refused(team.ada, "rollback", "prod", "--push", saying="is by nobody whom deployments.allowedSigners lists")
+    keys.give(team.ada, "bob")
+    team.ada.ok("rollback", "prod", "--push")
+    assert team.hub.live() == 1
+
+
+def test_an_unsigned_event_below_a_signed_one_is_found(team: Team) -> None:
+    team.ada.git("config", "deployments.sign", "false")
+    team.ada.ok("rollback", "prod")
+    team.ada.git("config", "deployments.sign", "true")
+    team.ada.ok("promote", "prod")
+    refused(team.ada, "push", saying="(rollback): it is not signed")
+
+
+def test_a_signature_that_was_moved_to_another_event_is_bad(team: Team) -> None:
+    team.ada.ok("rollback", "prod")
+    raw = subprocess.run(["git", "cat-file", "commit", LOG], cwd=team.ada.path, capture_output=True, check=True).stdout
+    forged = raw.replace(b"\n\nDeployment: ", b"\n\nanother reason\n\nDeployment: ")
+    command = ["git", "hash-object", "-t", "commit", "-w", "--stdin"]
+    made = subprocess.run(command, cwd=team.ada.path, input=forged, capture_output=True, check=True)
+    result = push(team.ada, f"{made.stdout.decode().strip()}:{LOG}", f"+{LIVE}")
+    assert result.code == 1
+    assert "its signature is bad" in result.err
+
+
+def push(project: Project, *specs: str) -> Result:
+    command = ["git", "push", "-q", "--atomic", "origin", *specs]
+    done = subprocess.run(command, cwd=project.path, capture_output=True, text=True, encoding="utf-8")
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def test_a_lost_file_of_signers_refuses_everything(team: Team) -> None:
+    team.hub.git("config", "deployments.allowedSigners", "nowhere/signers")
+    refused(team.ada, "rollback", "prod", "--push", saying="deployments.allowedSigners names 'nowhere/signers'")
+    shutil.copy(team.ada.path / "prefect.yaml", team.hub.path / "signers")
+    team.hub.git("config", "deployments.allowedSigners", "signers")
+    refused(team.ada, "rollback", "prod", "--push", saying="is by nobody whom")
+
+
+def test_a_pull_takes_only_what_is_signed(team: Team, keys: Keys) -> None:
+    team.bob.git("config", "deployments.allowedSigners", str(keys.allowed))
+    team.bob.ok("pull")
+    team.hub.ok("hook", "install", "--remove")
+    team.ada.git("config", "deployments.sign", "false")
+    team.ada.ok("rollback", "prod", "--push")
+    before = team.bob.refs()
+    assert "it is not signed" in team.bob.fatal("pull")
+    assert team.bob.refs() == before
+    team.bob.git("config", "--unset", "deployments.allowedSigners")
+    team.bob.ok("pull")
+    assert team.bob.live() == 1
+
+
+def test_what_was_unsigned_before_is_not_asked_again(team: Team, keys: Keys) -> None:
+    """Who begins to ask for signatures has a history without."""
+    team.hub.git("config", "--unset", "deployments.allowedSigners")
+    team.ada.git("config", "deployments.sign", "false")
+    team.ada.ok("rollback", "prod", "--push")
+    team.bob.ok("pull")
+    team.ada.git("config", "deployments.sign", "true")
+    keys.give(team.bob, "bob")
+    for project in (team.hub, team.bob):
+        project.git("config", "deployments.allowedSigners", str(keys.allowed))
+    team.ada.ok("promote", "prod", "--push")
+    team.bob.ok("update", "prod", "paused=true")
+    team.bob.ok("pull")
+    team.bob.ok("push")
+    assert team.hub.ok("fsck").out == ""
+
+
+def test_who_may_move_live(team: Team, keys: Keys) -> None:
+    team.hub.git("config", "deployments.etl/*.mayMove", "bob@example.com")
+    refused(team.ada, "rollback", "prod", "--push", saying="ada@example.com signed it, who may not move live")
+    refused(team.ada, "deploy", "--push", saying="who may not move live")
+    refused(team.ada, "delete", "prod", "-y", "--push", saying="who may not move live")
+    team.ada.ok("update", "prod", "paused=true", "--push")
+    team.ada.deploy("d3", "--no-live", "--push")
+    keys.give(team.bob, "bob")
+    team.bob.ok("pull")
+    team.bob.ok("promote", "prod", "--push")
+    team.ada.deploy("other", name="dev", flow="ml")
+    team.ada.ok("pull")
+    team.ada.ok("push")
+    assert team.hub.live("ml/dev") == 1
+
+
+def test_several_patterns_allow_what_any_of_them_allows(team: Team, keys: Keys) -> None:
+    for pattern, value in (("*", "eve@example.com, bob@example.com"), ("etl/prod", "ada@example.com")):
+        team.hub.git("config", "--add", f"deployments.{pattern}.mayMove", value)
+    team.ada.ok("rollback", "prod", "--push")
+    team.ada.deploy("x", name="dev")
+    refused(team.ada, "push", saying="who may not move live")
+    fingerprint = subprocess.run(
+        ["ssh-keygen", "-lf", str(keys.path / "ada.pub")], capture_output=True, text=True, check=True
+    ).stdout.split()[1]
+    team.hub.git("config", "--add", "deployments.*.mayMove", fingerprint)
+    team.ada.ok("push")
+
+
+def test_who_may_move_needs_a_signature_even_where_no_other_event_does(team: Team, keys: Keys) -> None:
+    team.hub.git("config", "--unset", "deployments.allowedSigners")
+    team.hub.git("config", "gpg.ssh.allowedSignersFile", str(keys.allowed))
+    team.hub.git("config", "deployments.etl/prod.mayMove", "ada@example.com")
+    team.ada.git("config", "deployments.sign", "false")
+    team.ada.ok("update", "prod", "paused=true", "--push")
+    refused(team.ada, "rollback", "prod", "--push", saying="it is not signed")
+    team.ada.git("config", "deployments.sign", "true")
+    team.ada.ok("rollback", "prod", "--push")
+
+
+def test_fsck_looks_at_the_signatures_of_a_whole_history(team: Team, keys: Keys) -> None:
+    assert team.hub.ok("fsck", "--signatures").out == ""
+    team.hub.git("config", "deployments.etl/*.mayMove", "bob@example.com")
+    result = team.hub.run("fsck", "--signatures")
+    assert result.code == 1
+    assert result.out.count("ada@example.com signed it, who may not move live") == 2
+    assert team.hub.ok("fsck").out == ""
+    keys.allow("bob")
+    result = team.hub.run("fsck", "--signatures", "prod")
+    assert result.out.count("is by nobody whom deployments.allowedSigners lists") == 2
+
+
+def test_fsck_names_each_event_without_a_signature(versions: Project) -> None:
+    result = versions.run("fsck", "--signatures")
+    assert result.code == 1
+    assert result.out.count("(deploy): it is not signed") == 3
