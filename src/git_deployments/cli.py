@@ -33,6 +33,8 @@ COMMANDS = {
     "log": "reading",
     "diff": "reading",
     "status": "reading",
+    "checkout": "running",
+    "run": "running",
     "export": "reading",
     "fsck": "reading",
     "hook": "hooking",

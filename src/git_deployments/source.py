@@ -7,6 +7,7 @@ lists of predefined variables.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -176,6 +177,21 @@ def repository_of(url: str) -> str | None:
     if not authority or prefix.lower().endswith("file://"):
         path = re.split(r"[/\\]", path)[-1]
     return path.strip("/") if path.strip("/.") else None
+
+
+def same_place(url: str, other: str) -> bool:
+    """Whether two addresses of a repository, URLs or paths, lead to the same one as far as their text tells."""
+    return _place(url) == _place(other)
+
+
+def _place(url: str) -> tuple[str, str]:
+    """Host and path; scheme, user, port and `.git` make no difference."""
+    prefix, authority, path = _parts(url)
+    if not authority or prefix.lower().endswith("file://"):
+        path = os.path.realpath(path).removesuffix("/.git")
+        return "", path.removesuffix(".git")
+    host = re.sub(r":\d*$", "", authority.rpartition("@")[2]).lower()
+    return host, path.removeprefix(":").strip("/").removesuffix(".git").rstrip("/")
 
 
 def _first_complete(env: Mapping[str, str], checkout: Checkout | None) -> VersionInfo:
