@@ -4,14 +4,16 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO_VENV ?= .venv-demo
+PREFECT_VENV ?= .venv-prefect
 
 PACKAGE := $(shell find src docs/man -type f ! -name '*.pyc')
 
-.PHONY: help demo test lint bench soak clean
+.PHONY: help demo test test-prefect lint bench soak clean
 
 help:
 	@echo "make demo   two versions, a rollback and a promotion in a scratch repository"
 	@echo "make test   lint, types and all tests"
+	@echo "make test-prefect  the tests that need a real Prefect server, in an environment of its own"
 	@echo "make lint   lint and types alone"
 	@echo "make bench  times beside their targets and peers; some of it: make bench PARTS=\"live list\""
 	@echo "make soak   many writers at once and a longer search for what goes wrong; about 6 minutes"
@@ -21,7 +23,10 @@ demo: $(DEMO_VENV)/stamp
 	@PATH="$(abspath $(DEMO_VENV))/bin:$$PATH" sh docs/demo.sh
 
 test: lint
-	$(VENV)/bin/python -m pytest -q -n auto
+	$(VENV)/bin/python -m pytest -q -n auto --dist loadgroup
+
+test-prefect: $(VENV)/stamp $(PREFECT_VENV)/stamp
+	GIT_DEPLOYMENTS_PREFECT=$(abspath $(PREFECT_VENV)) $(VENV)/bin/python -m pytest -q tests/prefect
 
 lint: $(VENV)/stamp
 	$(VENV)/bin/ruff check .
@@ -45,6 +50,13 @@ $(VENV)/stamp: pyproject.toml docs/man/git-deployments.1
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q --upgrade 'pip>=25.1'
 	$(VENV)/bin/python -m pip install -q --editable . --group dev
+	touch $@
+
+# Prefect's own server and client, and this project beside them as its users have it.
+$(PREFECT_VENV)/stamp: pyproject.toml
+	$(PYTHON) -m venv $(PREFECT_VENV)
+	$(PREFECT_VENV)/bin/python -m pip install -q --upgrade 'pip>=25.1'
+	$(PREFECT_VENV)/bin/python -m pip install -q --editable '.[prefect]' --group prefect
 	touch $@
 
 # As users have it: the wheel, its script file, no development tools.

@@ -35,6 +35,8 @@ COMMANDS = {
     "status": "reading",
     "checkout": "running",
     "run": "running",
+    "apply": "serving",
+    "capture": "writing",
     "export": "reading",
     "fsck": "reading",
     "hook": "hooking",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from git_deployments import checkout, manifest, source, yamltext
@@ -87,7 +87,26 @@ def prepare(
     candidates = [
         candidate for place, data in _files(repository, request, stdin) for candidate in work.read(place, data)
     ]
-    chosen = _choose(candidates, request)
+    return _prepared(work, _choose(candidates, request), watch)
+
+
+def prepare_entries(
+    repository: Repository,
+    request: Request,
+    environment: Mapping[str, str],
+    entries: Iterable[Mapping[str, Json]],
+    place: Place,
+) -> Prepared:
+    """The same for entries that come from elsewhere than a file, all of them; `place` says from where.
+
+    Raises what `prepare` does.
+    """
+    work = _Work(repository, request, environment)
+    drafts = [manifest.draft_of(entry, place, environment) for entry in entries]
+    return _prepared(work, list(work.named(drafts, place)), unwatched)
+
+
+def _prepared(work: _Work, chosen: list[_Candidate], watch: Watch) -> Prepared:
     wishes: dict[str, Wish] = {}
     for done, candidate in enumerate(chosen, 1):
         watch(done, len(chosen))
@@ -178,8 +197,12 @@ class _Work:
 
     def read(self, place: Place, data: bytes) -> Iterator[_Candidate]:
         """The entries of one manifest with their full names."""
+        yield from self.named(manifest.read(data, place, self.environment), place)
+
+    def named(self, drafts: Iterable[Draft], place: Place) -> Iterator[_Candidate]:
+        """Entries with their full names."""
         directory = _relative(self.repository, place.directory, place.file)
-        for draft in manifest.read(data, place, self.environment):
+        for draft in drafts:
             try:
                 name = self._name(draft, directory)
             except DeploymentsError as problem:

@@ -282,15 +282,22 @@ def _event_cells(found: Iterable[Event]) -> Iterator[tuple[str, ...]]:
 @click.argument("b", required=False)
 @click.option("--exit-code", is_flag=True, help="Exit 1 if they differ.")
 @click.option("--code", is_flag=True, help="Show git's diff of the two source commits instead.")
+@click.option("--server", is_flag=True, help="Show how the Prefect server differs from the live version instead.")
 @as_json
 @click.pass_obj
-def diff_command(app: App, name: str, a: str | None, b: str | None, exit_code: bool, code: bool, json: bool) -> int:
+def diff_command(
+    app: App, name: str, a: str | None, b: str | None, exit_code: bool, code: bool, server: bool, json: bool
+) -> int:
     """Show the properties in which two versions differ.
 
     Default: live against latest, or previous against live where the latest is live. With A alone: A against live.
     """
     repository = app.repository
     state = find(repository, name)
+    if server:
+        if code or a is not None:
+            raise click.UsageError("--server compares the live version and takes neither versions nor --code")
+        return _server_diff(app, state, exit_code, json)
     before, after = two_versions(repository, state, a, b)
     if code:
         return _code_diff(app, before, after, exit_code)
@@ -304,6 +311,31 @@ def diff_command(app: App, name: str, a: str | None, b: str | None, exit_code: b
         for difference in found:
             _say_all(render.difference_lines(difference, palette))
     return NO if exit_code and found else DONE
+
+
+def _server_diff(app: App, state: State, exit_code: bool, json: bool) -> int:
+    from git_deployments.serving import server_drift
+
+    found = server_drift(app.repository, [state])[state.name]
+    live = state.live
+    assert live is not None
+    if json:
+        row: Row = {"name": state.name, "number": live.number, "server": _standing_at(found)}
+        say(render.json_text({**row, "changes": [render.difference_row(one) for one in found or ()]}))
+    elif found is None:
+        say(f"{shown(state.name)} is not on the server; git deployments apply {shown(state.name)} --create")
+    elif found:
+        app.page()
+        palette = app.palette
+        say(palette.paint("bold", f"{shown(state.name)} server → v{live.number}"))
+        for difference in found:
+            _say_all(render.difference_lines(difference, palette))
+    return NO if exit_code and found != [] else DONE
+
+
+def _standing_at(found: list[Difference] | None) -> str:
+    """How a server stands to a live version, in one word."""
+    return "absent" if found is None else "differs" if found else "same"
 
 
 def _diff_row(before: Version, after: Version, found: list[Difference]) -> Row:
@@ -331,9 +363,12 @@ def _code_diff(app: App, before: Version, after: Version, exit_code: bool) -> in
 @click.command("status")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--remote", metavar="REMOTE", help="Compare with what was last seen there (default: the default remote).")
+@click.option("--server", is_flag=True, help="Compare with the Prefect server too.")
 @as_rows
 @click.pass_obj
-def status_command(app: App, names: tuple[str, ...], remote: str | None, json: bool, template: str | None) -> int:
+def status_command(
+    app: App, names: tuple[str, ...], remote: str | None, server: bool, json: bool, template: str | None
+) -> int:
     """Show what needs attention: what is unpublished or behind, unrecorded moves, rollbacks still live, holds."""
     from git_deployments import sync
     from git_deployments.checkout import default_remote
@@ -344,20 +379,42 @@ def status_command(app: App, names: tuple[str, ...], remote: str | None, json: b
     where = sync.check_remote(repository, remote) if remote else default_remote(repository)
     seen = sync.tracked(repository, where, wanted) if where else {}
     compared = {state.name: sync.standing(repository, state, seen.get(state.name)) for state in found if where}
+    drift = _drift(repository, found) if server else {}
     if json or template is not None:
-        rows = (_status_row(state, where, compared.get(state.name)) for state in found)
+        rows = (
+            {
+                **_status_row(state, where, compared.get(state.name)),
+                "server": _standing_at(drift[state.name]) if state.name in drift else None,
+            }
+            for state in found
+        )
         emit(rows, json, template, STATUS_FIELDS)
         return DONE
     lines = [line for state in found for line in _status_lines(repository, state)]
     if where:
         lines += [line for state in found for line in _standing_lines(state.name, where, compared[state.name])]
+    lines += [line for name, differing in drift.items() for line in _drift_lines(name, differing)]
     _say_all(lines or ["nothing needs attention"])
     return DONE
 
 
+def _drift(repository: Repository, found: list[State]) -> dict[str, list[Difference] | None]:
+    from git_deployments.serving import server_drift
+
+    return server_drift(repository, [state for state in found if state.live and not state.breach])
+
+
+def _drift_lines(name: str, differing: list[Difference] | None) -> Iterator[str]:
+    if differing is None:
+        yield f"{shown(name)}: not on the server; git deployments apply {shown(name)} --create"
+    elif differing:
+        keys = ", ".join(dict.fromkeys(shown(one.key.partition(".")[0]) for one in differing))
+        yield f"{shown(name)}: the server differs in {keys}; git deployments diff {shown(name)} --server"
+
+
 STATUS_FIELDS = (
     "name", "live", "latest", "rolled_back", "held", "unrecorded", "leftovers", "problem",
-    "remote", "unpublished", "behind", "diverged",
+    "remote", "unpublished", "behind", "diverged", "server",
 )  # fmt: skip
 
 

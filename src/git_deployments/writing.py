@@ -156,6 +156,37 @@ def deploy_command(app: App, /, **options: Any) -> int:
     return _carry_out(app, Wanted(lambda: list(wishes), True), decide, manner, VERSIONS)
 
 
+@click.command("capture")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--all", "every", is_flag=True, help="All deployments of the server.")
+@click.option("--allow-secret", multiple=True, metavar="KEY", help="Store what looks like a secret at this key.")
+@publishes
+@writes
+@click.pass_obj
+def capture_command(app: App, /, **options: Any) -> int:
+    """Record what the Prefect server of PREFECT_API_URL has as new versions, where it differs from what is live.
+
+    NAME is a deployment of the server. Its settings are taken over, too. All or nothing is written.
+    """
+    from git_deployments import capture
+    from git_deployments.server import connect
+
+    names, every = options["names"], options["every"]
+    if every == bool(names):
+        raise click.UsageError("--all and NAME exclude each other" if every else "name deployments, or use --all")
+    manner = _manner(app, options)
+    repository, reason = app.repository, options["reason"]
+    _check_reason(repository, reason, needed=False)
+    _first_contact(repository, manner)
+    with connect() as server:
+        found = capture.chosen(server, names, every)
+    wishes, warnings = capture.prepare(repository, found, server.url, reason, app.environment, options["allow_secret"])
+    for line in warnings:
+        warn(line)
+    decide = capture.capturing(repository, wishes, reason)
+    return _carry_out(app, Wanted(lambda: list(wishes), True), decide, manner, VERSIONS)
+
+
 @click.command("update")
 @click.argument("name")
 @click.argument("assignments", nargs=-1, metavar="KEY=VALUE...")
@@ -369,13 +400,15 @@ def _carry_out(app: App, wanted: Wanted, decide: Decide, manner: Manner, telling
     elif not manner.quiet:
         for outcome in outcomes:
             telling.text(repository, outcome)
-    _tell_unpublished(repository, outcomes, manner)
-    _after_moves(repository, outcomes)
+    try:
+        _after_moves(repository, outcomes, manner.quiet)
+    finally:
+        _tell_unpublished(repository, outcomes, manner)
     return NOT_LIVE if any(outcome.decision.not_taken for outcome in outcomes) else DONE
 
 
-def _after_moves(repository: Repository, outcomes: list[Outcome]) -> None:
-    """What is to happen here once another version is live."""
+def _after_moves(repository: Repository, outcomes: list[Outcome], quiet: bool) -> None:
+    """What is to happen here once another version is live (design, "Hooks" and "Running")."""
     moved = [one.record for one in outcomes if one.record and _commit(one.record.before) != _commit(one.record.after)]
     if not moved:
         return
@@ -386,6 +419,11 @@ def _after_moves(repository: Repository, outcomes: list[Outcome]) -> None:
         sys.stdout.flush()
         for line in onlive.run_commands(repository, moves):
             warn(line)
+    applied = {record.name: record.before is None for record in moved if record.after}
+    if applied and repository.flag("applyOnLive"):
+        from git_deployments.serving import apply_moves
+
+        apply_moves(repository, applied, quiet)
 
 
 def _commit(version: Pointer | None) -> str | None:
