@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from git_deployments.history import State, previous, properties, version_at
-from git_deployments.model import Json, Version
+from git_deployments.history import State, previous, properties, settings, version_at, while_live
+from git_deployments.model import Event, Json, Version
 from git_deployments.repository import Repository
 from git_deployments.resolve import resolve
 
@@ -55,6 +55,15 @@ def two_versions(repository: Repository, state: State, a: str | None, b: str | N
 def version_differences(repository: Repository, before: Version, after: Version) -> Iterator[Difference]:
     """Versioned properties in which two versions of a deployment differ, key by key."""
     return differences(_versioned(repository, before), _versioned(repository, after))
+
+
+def settings_since(repository: Repository, now: Event, log: str | None, number: int) -> list[Difference]:
+    """Settings that stand otherwise after `now` than when version `number` was last live, up to the event `log`."""
+    then = while_live(repository, now.name, log, number)
+    if then is None or then.tree == now.tree:
+        return []
+    before, after = settings(repository, then), settings(repository, now)
+    return [Difference(key, before[key], after[key]) for key in after if before[key] != after[key]]
 
 
 def _versioned(repository: Repository, version: Version) -> dict[str, Json]:

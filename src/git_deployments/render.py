@@ -289,6 +289,23 @@ def event_cells(event: Event) -> tuple[str, ...]:
     return (when(event.author), event.action, made, move, shown(event.author.name), first_line(event.reason))
 
 
+def quoted(name: str) -> str:
+    """A name as a shell takes it."""
+    if name.isascii() and name.replace("/", "").replace("-", "").replace("_", "").replace(".", "").isalnum():
+        return name
+    import shlex
+
+    return shlex.quote(shown(name))
+
+
+def undo(name: str, before: Pointer | None, after: Pointer | None) -> str:
+    """The command that takes a move back: `before` was live, `after` is."""
+    if before is None:
+        return f"git deployments delete {quoted(name)}"
+    verb = "promote" if after and before.number > after.number else "rollback"
+    return f"git deployments {verb} {quoted(name)} v{before.number}"
+
+
 def value_text(value: Json) -> str:
     """A value for people: JSON on one line, control and direction characters escaped."""
     import json

@@ -170,6 +170,8 @@ class Standing(NamedTuple):
 def standing(repository: Repository, state: State, there: Tracked | None) -> Standing:
     """Compare a deployment with what was last seen of it; `there` None: it was not."""
     here = state.refs.log
+    if there and there.log == here:
+        return Standing(0, 0)
     seen = [there.log] if there else []
     if here is None:
         return Standing(0, len(unpublished(repository, *seen)) if seen else 0)

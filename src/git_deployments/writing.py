@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import click
 
 from git_deployments import render
+from git_deployments.compare import settings_since
 from git_deployments.console import App, F, as_json, note, progress, say, warn
 from git_deployments.errors import DONE, NO, NOT_LIVE, DeploymentsError
 from git_deployments.history import (
@@ -19,13 +20,12 @@ from git_deployments.history import (
     is_full_name,
     named,
     pointer,
-    settings,
     states,
     unknown,
-    while_live,
 )
 from git_deployments.model import Json
 from git_deployments.names import shown
+from git_deployments.reason import check_reason
 from git_deployments.record import Record
 from git_deployments.refs import ROOT, live_ref, log_ref, version_ref
 from git_deployments.repository import Repository
@@ -46,16 +46,8 @@ from git_deployments.store import (
 )
 
 
-class ReasonMissing(DeploymentsError):
-    """`deployments.requireReason` wants to know why."""
-
-
 class NobodyToAsk(DeploymentsError):
     """A question has no answer."""
-
-
-class SecretReason(DeploymentsError):
-    """A reason that would keep a secret in the log."""
 
 
 class Manner(NamedTuple):
@@ -133,7 +125,7 @@ def deploy_command(app: App, /, **options: Any) -> int:
     if options["paths"] and not options["if_changed"]:
         raise click.UsageError("--paths goes with --if-changed")
     manner = _manner(app, options)
-    _check_reason(app.repository, options["reason"], needed=False)
+    check_reason(app.repository, options["reason"], needed=False)
     request = deploy.Request(
         files=options["files"],
         names=options["names"],
@@ -218,7 +210,7 @@ def update_command(app: App, /, **options: Any) -> int:
         if revise.changes_settings_only(assignments):
             raise click.UsageError("--version names a new version, but settings make none")
     repository = app.repository
-    _check_reason(repository, options["reason"])
+    check_reason(repository, options["reason"])
     context = Context(app.environment, frozenset(), frozenset(options["allow_secret"]))
     revision = Revision(
         revise.changing(repository, assignments, context),
@@ -261,7 +253,7 @@ def promote_command(app: App, /, **options: Any) -> int:
 
 
 def _move(app: App, options: dict[str, Any], decide: Decide) -> int:
-    _check_reason(app.repository, options["reason"])
+    check_reason(app.repository, options["reason"])
     return _carry_out(app, _one(app, options["name"]), decide, _manner(app, options), MOVES)
 
 
@@ -285,7 +277,7 @@ def _one(app: App, words: str) -> Wanted:
 def delete_command(app: App, /, **options: Any) -> int:
     """Remove a deployment; its log stays and tells so, and deploying it again continues the numbers."""
     repository, manner = app.repository, _manner(app, options)
-    _check_reason(repository, options["reason"])
+    check_reason(repository, options["reason"])
     state = _to_delete(repository, options["name"], options["purged"])
     if not options["yes"] and not manner.dry_run:
         what = "its whole history, for ever" if options["purged"] else "all its versions; its log stays"
@@ -363,20 +355,6 @@ def _manner(app: App, options: dict[str, Any]) -> Manner:
 
         push = chosen_remote(app.repository, remote)
     return Manner(options["json"], options["quiet"], options["dry_run"], push, remote, options["offline"])
-
-
-def _check_reason(repository: Repository, reason: str, needed: bool = True) -> None:
-    """A reason where one is required, and none that the log should not keep."""
-    if reason:
-        from git_deployments.leaks import text_looks_secret
-
-        kind = text_looks_secret(reason)
-        if kind:
-            raise SecretReason(
-                f"-m: the text holds what looks like {kind}, and the log keeps it for ever; leave it out"
-            )
-    if needed and not reason and repository.flag("requireReason"):
-        raise ReasonMissing("deployments.requireReason is set: say why with -m TEXT")
 
 
 def _carry_out(app: App, wanted: Wanted, decide: Decide, manner: Manner, telling: Telling) -> int:
@@ -468,7 +446,7 @@ def _written_and_published(repository: Repository, manner: Manner, wanted: Wante
 
 
 def _tell_unpublished(repository: Repository, outcomes: list[Outcome], manner: Manner) -> None:
-    changed = [_quoted(outcome.name) for outcome in outcomes if outcome.record]
+    changed = [render.quoted(outcome.name) for outcome in outcomes if outcome.record]
     if manner.push or manner.quiet or not changed or not repository.remotes:
         return
     from git_deployments.checkout import default_remote
@@ -476,7 +454,7 @@ def _tell_unpublished(repository: Repository, outcomes: list[Outcome], manner: M
     remote = manner.remote or default_remote(repository)
     if remote:
         names = changed if len(changed) <= 5 else []
-        note(f"not published: {' '.join(['git deployments push', _quoted(remote), *names])}")
+        note(f"not published: {' '.join(['git deployments push', render.quoted(remote), *names])}")
 
 
 def _from_to(before: int | None, after: int | None) -> str:
@@ -566,11 +544,11 @@ def _tell_version(repository: Repository, outcome: Outcome) -> None:
         why = {"held": "it is held", "stale": "its source is older than the live one's"}
         reason = why.get(outcome.decision.not_taken or "", "as asked")
         say(f"{name}: v{version.number}{label} made, not live ({reason}); {_named(record.after)} stays live")
-        say(f"to make it live: git deployments promote {_quoted(outcome.name)} v{version.number}")
+        say(f"to make it live: git deployments promote {render.quoted(outcome.name)} v{version.number}")
         return
     was = f", was {_named(record.before)}" if record.before else ""
     say(f"{name}: v{version.number}{label} is live{was}")
-    say(f"undo: {_undo(record.name, record.before, record.after)}")
+    say(f"undo: {render.undo(record.name, record.before, record.after)}")
 
 
 def _tell_move(repository: Repository, outcome: Outcome) -> None:
@@ -581,13 +559,13 @@ def _tell_move(repository: Repository, outcome: Outcome) -> None:
     if record.action == "delete":
         say(f"{name}: deleted, {_named(before)} was live; its log stays")
         if before:
-            say(f"undo: git update-ref {_quoted(live_ref(record.name))} {before.commit}")
+            say(f"undo: git update-ref {render.quoted(live_ref(record.name))} {before.commit}")
         return
     if before and after and before.commit == after.commit:
         holds = record.event.held
         say(f"{name}: {_named(after)} stays live; {'held until promote' if holds else 'the hold is over'}")
         again, option = ("promote", "") if holds else ("rollback", " --hold")
-        say(f"undo: git deployments {again} {_quoted(record.name)} v{after.number}{option}")
+        say(f"undo: git deployments {again} {render.quoted(record.name)} v{after.number}{option}")
         return
     verb = "rolled back" if record.action == "rollback" else "promoted"
     held = "; held until promote" if record.event.held else ""
@@ -595,41 +573,21 @@ def _tell_move(repository: Repository, outcome: Outcome) -> None:
     if record.action == "rollback" and after:
         for line in _not_restored(repository, record, after):
             say(line)
-    undo = _undo(record.name, before, after)
+    undo = render.undo(record.name, before, after)
     say(f"undo: {undo} --hold" if record.held_before and not record.event.held and before else f"undo: {undo}")
 
 
 def _not_restored(repository: Repository, record: Record, after: Pointer) -> Iterable[str]:
     """Settings that changed since the version was live: a rollback leaves them as they are."""
-    newest = record.event
-    then = while_live(repository, record.name, newest.previous, after.number)
-    if then is None or then.tree == newest.tree:
-        return
-    old, new = settings(repository, then), settings(repository, newest)
-    for key in (key for key in new if new[key] != old[key]):
-        yield f"not restored: {key} was {render.value_text(old[key])}, stays {render.value_text(new[key])}"
-
-
-def _undo(name: str, before: Pointer | None, after: Pointer | None) -> str:
-    if before is None:
-        return f"git deployments delete {_quoted(name)}"
-    verb = "promote" if after and before.number > after.number else "rollback"
-    return f"git deployments {verb} {_quoted(name)} v{before.number}"
+    for change in settings_since(repository, record.event, record.event.previous, after.number):
+        was, stays = map(render.value_text, (change.before, change.after))
+        yield f"not restored: {change.key} was {was}, stays {stays}"
 
 
 def _named(version: Pointer | None) -> str:
     if version is None:
         return "nothing"
     return f"v{version.number} ({shown(version.label)})" if version.label else f"v{version.number}"
-
-
-def _quoted(name: str) -> str:
-    """A name as a shell takes it."""
-    if name.isascii() and name.replace("/", "").replace("-", "").replace("_", "").replace(".", "").isalnum():
-        return name
-    import shlex
-
-    return shlex.quote(shown(name))
 
 
 VERSIONS = Telling(_tell_version, _version_rows)
