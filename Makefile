@@ -8,13 +8,14 @@ PREFECT_VENV ?= .venv-prefect
 
 PACKAGE := $(shell find src docs/man -type f ! -name '*.pyc')
 
-.PHONY: help demo test test-prefect lint bench soak clean
+.PHONY: help demo test test-prefect test-web lint bench soak clean
 
 help:
 	@echo "make demo   two versions, a rollback and a promotion in a scratch repository"
 	@echo "make test   lint, types and all tests"
 	@echo "make test-prefect  the tests that need a real Prefect server, in an environment of its own"
 	@echo "make lint   lint and types alone"
+	@echo "make test-web  the pages alone; those tests that need a browser need chromium"
 	@echo "make bench  times beside their targets and peers; some of it: make bench PARTS=\"live list\""
 	@echo "make soak   many writers at once and a longer search for what goes wrong; about 6 minutes"
 	@echo "make clean  remove virtual environments and caches"
@@ -27,6 +28,9 @@ test: lint
 
 test-prefect: $(VENV)/stamp $(PREFECT_VENV)/stamp
 	GIT_DEPLOYMENTS_PREFECT=$(abspath $(PREFECT_VENV)) $(VENV)/bin/python -m pytest -q tests/prefect
+
+test-web: $(VENV)/stamp
+	$(VENV)/bin/python -m pytest -q -n auto tests/web
 
 lint: $(VENV)/stamp
 	$(VENV)/bin/ruff check .

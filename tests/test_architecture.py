@@ -15,8 +15,13 @@ import git_deployments
 from tests.conftest import Project
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = {path.stem: path for path in (ROOT / "src" / "git_deployments").glob("*.py")}
-ROW = re.compile(r"^\| `(\w+)` \|[^|]*\| ([\w, ]*)\|$", re.MULTILINE)
+PACKAGE = ROOT / "src" / "git_deployments"
+SOURCES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+}
+PACKAGES = ["git_deployments", *(f"git_deployments.{path.parent.name}" for path in PACKAGE.glob("*/__init__.py"))]
+ROW = re.compile(r"^\| `([\w.]+)` \|[^|]*\| ([\w, ]*)\|$", re.MULTILINE)
 ROWS = ROW.findall((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
 OUTSIDE = {module: set(re.findall(r"\w+", packages)) for module, packages in ROWS}
 
@@ -28,7 +33,7 @@ def imports(module: str) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{module} imports relatively"
-            ours = node.module == "git_deployments"
+            ours = node.module in PACKAGES
             yield from (f"{node.module}.{alias.name}" for alias in node.names) if ours else (f"{node.module}",)
 
 
@@ -42,9 +47,10 @@ def test_a_module_imports_only_modules_above_it_and_the_packages_beside_it(modul
     outside = set()
     for name in imports(module):
         package, _, rest = name.partition(".")
-        member = rest.partition(".")[0]
         if package == "git_deployments":
-            assert (member if member in SOURCES else "__init__") in above, f"{module} imports {name}"
+            parts = rest.split(".")
+            members = [".".join(parts[:2]), parts[0], "__init__"]
+            assert next(member for member in members if member in SOURCES) in above, f"{module} imports {name}"
         elif package not in sys.stdlib_module_names:
             outside.add(package)
     assert outside == OUTSIDE[module]

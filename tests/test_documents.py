@@ -176,7 +176,7 @@ def help_of(command: str) -> Help:
     usage = re.findall(r"^Usage: (.*)$", done.stdout, re.MULTILINE)[0]
     lines = done.stdout.partition("\nOptions:\n")[2].splitlines()
     options = (line.strip().split("  ", 1) for line in lines)
-    return Help(usage, {name: re.sub(r"  \[x.*\]$", "", words.strip()) for name, words in options})
+    return Help(usage, {name: re.sub(r"  \[[\dx<=]*x[<>=\d]*\]$", "", words.strip()) for name, words in options})
 
 
 def reference() -> Iterator[tuple[str, Help]]:

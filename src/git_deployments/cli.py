@@ -39,6 +39,7 @@ COMMANDS = {
     "capture": "writing",
     "export": "reading",
     "fsck": "reading",
+    "web": "web.command",
     "hook": "hooking",
 }
 """Command to the module that holds it, in the order of the help."""

@@ -1,0 +1,5 @@
+"""A local page over the repository: routes, plain view functions on frozen values, templates.
+
+Nothing is decided here: what is shown comes from `history`, `compare` and `sync`, and what is moved is
+moved by `store` and `sync`, as on the command line.
+"""

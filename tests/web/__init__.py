@@ -1,0 +1,1 @@
+"""The pages: by raw HTTP, in a real browser, as files."""
