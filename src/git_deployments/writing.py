@@ -168,7 +168,7 @@ def capture_command(app: App, /, **options: Any) -> int:
         raise click.UsageError("--all and NAME exclude each other" if every else "name deployments, or use --all")
     manner = _manner(app, options)
     repository, reason = app.repository, options["reason"]
-    _check_reason(repository, reason, needed=False)
+    check_reason(repository, reason, needed=False)
     _first_contact(repository, manner)
     with connect() as server:
         found = capture.chosen(server, names, every)
