@@ -707,6 +707,7 @@ def write(
     about = _known(repository, remote, wanted)
     stuck, last = 0, None
     while True:
+        began = time.monotonic()
         pulled = pull(repository, remote, about, echo)
         if pulled.contested:
             raise ContestedBefore(pulled)
@@ -716,15 +717,24 @@ def write(
             # What keeps failing while nothing moves there is no race; the slow way finds out what it is.
             pushed = _publish(repository, remote, planned, records, echo, patient=stuck < 5)
         except Lost:
-            left = deadline - time.monotonic()
-            if left < 0:
+            now = time.monotonic()
+            if now > deadline:
                 raise
-            now = [state.refs.log for state, _ in planned]
-            stuck, last = (stuck + 1 if now == last else 0), now
-            time.sleep(random.uniform(0.01, 0.4 * left / PATIENCE))  # who waited longer looks again sooner
+            time.sleep(_pause(now - began, (deadline - now) / PATIENCE))
+            logs = [state.refs.log for state, _ in planned]
+            stuck, last = (stuck + 1 if logs == last else 0), logs
             continue
         _settle(repository, remote, records)
         return Written([store.outcome(one, records.get(one.state.name)) for one in planned], pulled, pushed)
+
+
+def _pause(attempt: float, left: float) -> float:
+    """Seconds until who lost a race looks again.
+
+    A few times what the lost attempt took, since others need as long; less the more of the patience is used up, so
+    that who waited longest is next. `attempt`: seconds; `left`: of the patience, 0 to 1.
+    """
+    return random.uniform(0.01, max(0.05, 5 * attempt * left**3))
 
 
 def _known(repository: Repository, remote: str, wanted: store.Wanted) -> list[str] | None:
