@@ -204,6 +204,39 @@ def test_deletion_travels_and_what_was_unpublished_is_kept(shared: Team) -> None
     assert shared.hub.live() == 4
 
 
+def test_a_delete_after_an_unpublished_deploy_takes_away_nothing_that_others_deployed(shared: Team) -> None:
+    shared.bob.deploy("bob's")
+    shared.bob.ok("delete", "prod", "-y", "-m", "not needed")
+    shared.ada.deploy("ada's", "--push")
+    told = contested(shared.bob.run("pull"))
+    assert "delete from v4 to nothing" in told
+    assert "git deployments delete etl/prod" in told
+    assert shared.bob.ok("show", "prod", "v4", "--key", "description").out == "ada's\n"
+    assert shared.bob.live() == 5
+    assert shared.bob.ok("fsck").out == ""
+    assert shared.bob.ok("pull").code == 0
+
+
+def test_a_version_that_is_replayed_under_a_hold_says_that_it_is_not_live(shared: Team) -> None:
+    shared.bob.deploy("bob's")
+    shared.ada.ok("rollback", "prod", "v1", "--hold", "--push", "-m", "freeze")
+    told = shared.bob.ok("pull").err
+    assert "v4 of 'etl/prod' did not go live: v1 is held there since a rollback" in told
+    assert "git deployments promote etl/prod v4" in told
+    assert shared.bob.live() == 1
+
+
+def test_half_a_name_is_looked_for_at_the_remote_and_a_wrong_one_is_named(shared: Team) -> None:
+    carol = shared.clone("carol")
+    carol.ok("fetch", "origin", "prod")
+    assert "refs/remote-deployments/origin/etl/prod/log" in carol.git("for-each-ref", "--format=%(refname)")
+    carol.ok("pull", "origin", "prod")
+    assert same(carol, shared.hub)
+    for verb in ("fetch", "pull"):
+        line = carol.fatal(verb, "origin", "etl/prd")
+        assert line == "fatal: no deployment 'etl/prd' here or at origin; did you mean 'etl/prod'?"
+
+
 def test_a_hand_moved_live_is_published_as_an_event(shared: Team) -> None:
     shared.ada.git("update-ref", LIVE, "refs/deployments/etl/prod/versions/1")
     shared.ada.ok("push")

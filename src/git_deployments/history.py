@@ -226,11 +226,17 @@ def unknown(repository: Repository, words: str) -> UnknownDeployment:
         return UnknownDeployment(
             f"no deployment '{shown(words)}': this repository has none; make one with 'git deployments deploy'"
         )
+    near = nearest(known, words)
+    hint = f"did you mean '{shown(near)}'?" if near else "'git deployments list' shows all"
+    return UnknownDeployment(f"no deployment '{shown(words)}'; {hint}")
+
+
+def nearest(known: Iterable[str], words: str) -> str | None:
+    """The name, or the half of one, that was likely meant."""
     from difflib import get_close_matches
 
-    near = get_close_matches(words, [*known, *(name.rpartition("/")[2] for name in known)], 1)
-    hint = f"did you mean '{shown(near[0])}'?" if near else "'git deployments list' shows all"
-    return UnknownDeployment(f"no deployment '{shown(words)}'; {hint}")
+    names = list(known)
+    return next(iter(get_close_matches(words, [*names, *(name.rpartition("/")[2] for name in names)], 1)), None)
 
 
 def is_full_name(words: str) -> bool:

@@ -231,6 +231,7 @@ class _Replay:
         self.deleted = published.action == "delete"
         """The newest event is a delete."""
         self.disputes: list[Dispute] = []
+        self.notes: list[str] = []
 
     def run(self, state: State, remote: Tracked, ours: list[Event]) -> Integration:
         """Replay `ours` (newest first)."""
@@ -251,6 +252,7 @@ class _Replay:
             tuple(changes),
             tuple(one for one in renumbered if one.old != one.new),
             tuple(self.disputes),
+            tuple(self.notes),
         )
 
     def _replay(self, event: Event) -> None:
@@ -303,6 +305,12 @@ class _Replay:
             self._dispute(event, f"v{made.number} going live onto a delete", f"promote {{}} v{made.number}")
             wants_live = False
         goes_live = wants_live and not self.position.held
+        if wants_live and not goes_live:
+            stays = f"v{live.number}" if live else "nothing"
+            self.notes.append(
+                f"v{made.number} of '{shown(event.name)}' did not go live: {stays} is held there since a rollback; "
+                f"to make it live: git deployments promote {shown(event.name)} v{made.number}"
+            )
         self._record(event, made, pointer(made) if goes_live else live)
 
     def _is_deleted(self) -> bool:
@@ -350,7 +358,7 @@ class _Replay:
             return  # the other log has it
         elif event.action == "delete" and current is None:
             return  # it is deleted there already
-        elif not self._leaves(event, current) or (target is None and event.after is not None):
+        elif not self._leaves(event, current) or self._unseen(event) or (target is None and event.after is not None):
             self._dispute(event, _move_in_words(event), _command(event, current, target))
             return
         if _same(current, target) and event.action not in ("promote", "rollback"):
@@ -380,6 +388,11 @@ class _Replay:
             return current.number == event.before
         moved = self.numbers.get(event.before)
         return moved is not None and current.number == moved.number
+
+    def _unseen(self, event: Event) -> bool:
+        """A delete of what an unpublished deploy made live, while others made something else live."""
+        moved = any(one.before != one.after or one.number for one in self.theirs)
+        return event.action == "delete" and self._is_unpublished(event.before) and moved
 
     # Recording
 

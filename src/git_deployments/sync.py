@@ -18,7 +18,19 @@ from git_deployments.codec import Malformed, parse_event
 from git_deployments.errors import NO, Contested, DeploymentsError
 from git_deployments.git import GitFailed, Locked, LostRace, RefChange, text
 from git_deployments.guard import OVERTAKEN
-from git_deployments.history import PAUSE, Refs, State, named, state_of, states, trusted, unknown
+from git_deployments.history import (
+    PAUSE,
+    Refs,
+    State,
+    UnknownDeployment,
+    matching,
+    named,
+    nearest,
+    state_of,
+    states,
+    trusted,
+    unknown,
+)
 from git_deployments.integrate import Integration, Tracked, integrate, reaches, unpublished
 from git_deployments.model import Event
 from git_deployments.names import encode, shown
@@ -215,9 +227,15 @@ def chosen_remote(repository: Repository, remote: str | None) -> str:
 def fetch(repository: Repository, remote: str, wanted: list[str] | None = None, echo: Echo = silent) -> Fetched:
     """Bring what a remote has into `refs/remote-deployments/` and touch nothing else.
 
-    Raises `Rewound` where a log lost what it had published (the tracking ref then stays), `GitFailed`.
+    `wanted`: names, or halves of names that say enough here or there. Raises `Rewound` where a log lost what it had
+    published (the tracking ref then stays), `UnknownDeployment`, `GitFailed`.
     """
     check_remote(repository, remote)
+    return _look(repository, remote, _names_at(repository, remote, wanted) if wanted else None, echo)
+
+
+def _look(repository: Repository, remote: str, wanted: list[str] | None, echo: Echo) -> Fetched:
+    """`wanted`: full names."""
     before = tracked(repository, remote, wanted)
     _fetch(repository, remote, wanted, echo)
     after = tracked(repository, remote, wanted)
@@ -328,12 +346,13 @@ def _marked_gone(repository: Repository, remote: str) -> dict[str, str]:
 def pull(repository: Repository, remote: str, wanted: list[str] | None = None, echo: Echo = silent) -> Pulled:
     """Fetch, check, and bring together with what is here, in one transaction.
 
-    Raises `BadRemote`, `Rewound`, `integrate.TwoHistories`: then nothing here has changed.
+    `wanted`: as for `fetch`. Raises `BadRemote`, `Rewound`, `UnknownDeployment`, `integrate.TwoHistories`: then
+    nothing here has changed.
     """
-    if wanted is not None:
-        wanted = _names_at(repository, remote, wanted)
+    check_remote(repository, remote)
+    wanted = _names_at(repository, remote, wanted) if wanted else None
     seen = tracked(repository, remote, wanted)
-    fetched = fetch(repository, remote, wanted, echo)
+    fetched = _look(repository, remote, wanted, echo)
     record_moves(repository, list(fetched.tracked), seen)
     for attempt in range(store.TRIES):
         integrations = _integrations(repository, remote, fetched.tracked, seen)
@@ -348,13 +367,29 @@ def pull(repository: Repository, remote: str, wanted: list[str] | None = None, e
 
 
 def _names_at(repository: Repository, remote: str, words: list[str]) -> list[str]:
-    """Full names, of what is here or was seen at the remote; else as they stand."""
-    seen = tracked(repository, remote)
-    return [one for word in words for one in (named(repository, word) or _seen(seen, word) or [word])]
+    """Full names, of what is here, was seen at the remote, or is there now. Raises `UnknownDeployment`."""
+    seen = list(tracked(repository, remote))
+    found = {word: named(repository, word) or matching(seen, word, globs=False) for word in words}
+    if not all(found.values()):
+        there = _names_there(repository, remote)
+        found = {word: names or _must_be(there, word, remote) for word, names in found.items()}
+    return list(dict.fromkeys(name for names in found.values() for name in names))
 
 
-def _seen(seen: Mapping[str, Tracked], word: str) -> list[str]:
-    return [name for name in seen if word in (name, name.rpartition("/")[2])][:1]
+def _must_be(there: list[str], word: str, remote: str) -> list[str]:
+    found = matching(there, word, globs=False)
+    if not found:
+        near = nearest(there, word)
+        hint = f"did you mean '{shown(near)}'?" if near else f"'git deployments fetch {shown(remote)}' brings all"
+        raise UnknownDeployment(f"no deployment '{shown(word)}' here or at {shown(remote)}; {hint}")
+    return found
+
+
+def _names_there(repository: Repository, remote: str) -> list[str]:
+    """Deployments that a remote has at this moment."""
+    lines = text(repository.git.run("ls-remote", "--refs", remote, f"{ROOT}*/{LOG}")).split("\n")
+    parsed = (parse_ref(line.partition("\t")[2]) for line in lines)
+    return [one.name for one in parsed if one and one.kind == LOG]
 
 
 def _move(repository: Repository, changes: list[RefChange]) -> None:
@@ -615,7 +650,7 @@ def _push_failure(
         return Declined(f"{shown(remote)} refused the push: {shown(words or reasons)}; nothing was published")
     names_ = [part.published.name for part in parts]
     try:
-        now = fetch(repository, remote, names_).tracked
+        now = _look(repository, remote, names_, silent).tracked
     except DeploymentsError as error:
         return error
     for part in parts:
