@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from git_deployments import history
 from git_deployments.codec import parse_event
-from git_deployments.errors import Contested
+from git_deployments.errors import Contested, DeploymentsError
 from git_deployments.git import RefChange, text
 from git_deployments.history import Pointer, Refs, State, pointer, version_at
 from git_deployments.model import Event, Json, Version
@@ -21,6 +21,9 @@ from git_deployments.objects import Objects
 from git_deployments.record import Draft, Position, Step, adoptions, append, make, number, position_after, with_settings
 from git_deployments.refs import live_ref, log_ref, source_ref, version_ref
 from git_deployments.repository import KEEP_REFS, Repository, Who
+
+NEAR = 32
+"""Events from the tip of a log that are looked at one by one before git is asked about all of them."""
 
 
 class TwoHistories(Contested):
@@ -69,12 +72,37 @@ class Integration(NamedTuple):
 
 def reaches(repository: Repository, log: str, event: str) -> bool:
     """An event is in the history of a log. Logs are never shallow."""
+    return _is_near(repository, log, event) or _has_ancestor(repository, log, event)
+
+
+def _is_near(repository: Repository, log: str, event: str) -> bool:
+    """It is one of the newest: most often so, and found without starting a process."""
+    try:
+        return any(object_.oid == event for object_ in history.walk(repository, log, limit=NEAR))
+    except DeploymentsError:  # damaged, or no log: git says what is reached
+        return False
+
+
+def _has_ancestor(repository: Repository, log: str, event: str) -> bool:
     return repository.git.ask("merge-base", "--is-ancestor", event, log)[0] == 0
 
 
 def unpublished(repository: Repository, tip: str, *published: str) -> list[Event]:
     """Events from `tip` back that no published log reaches, newest first."""
-    return list(_only(repository, tip, published))
+    near = _near_only(repository, tip, published)
+    return list(_only(repository, tip, published)) if near is None else near
+
+
+def _near_only(repository: Repository, tip: str, others: tuple[str, ...]) -> list[Event] | None:
+    """The same where one of `others` is near; None: it is not, or there is none."""
+    found: list[Event] = []
+    for object_ in history.walk(repository, tip, limit=NEAR) if others else ():
+        if object_.oid in others:
+            return found
+        found.append(parse_event(object_))
+        if found[-1].previous is None:
+            break
+    return None
 
 
 def _only(repository: Repository, tip: str, others: tuple[str, ...]) -> Iterator[Event]:

@@ -142,20 +142,34 @@ def silent(progress: bytes) -> None:
 # What was last seen
 
 
-def tracked(repository: Repository, remote: str, wanted: Iterable[str] | None = None) -> dict[str, Tracked]:
-    """What was last seen at a remote, by full name; of the named deployments, or of all."""
+class Seen(NamedTuple):
+    """What was last seen at a remote, by full name."""
+
+    tracked: dict[str, Tracked]
+    gone: dict[str, str]
+    """Deployments that a fetch found removed there, and their logs before."""
+
+
+def last_seen(repository: Repository, remote: str, wanted: Iterable[str] | None = None) -> Seen:
+    """What was last seen at a remote; of the deployments of these full names, or of all."""
     root = remote_root(remote)
     patterns = [root.rstrip("/")] if wanted is None else [f"{root}{encode(name)}" for name in wanted]
-    found: dict[str, Tracked] = {}
-    lives: dict[str, str] = {}
+    kinds: dict[str, dict[str, str]] = {LOG: {}, LIVE: {}, GONE: {}}
     for ref, oid in repository.git.refs(*patterns) if patterns else ():
-        parsed = parse_ref(ref, root)
-        if parsed and parsed.kind == LOG:
-            found[parsed.name] = Tracked(remote, parsed.name, oid, None)
-        elif parsed and parsed.kind == LIVE:
-            lives[parsed.name] = oid
+        base, _, kind = ref.rpartition("/")
+        parsed = parse_ref(f"{base}/{LOG}", root) if kind in kinds else None
+        if parsed:
+            kinds[kind][parsed.name] = oid
     chosen = None if wanted is None else set(wanted)
-    return {name: one._replace(live=lives.get(name)) for name, one in found.items() if chosen is None or name in chosen}
+    logs, lives, gone = (
+        {name: oid for name, oid in found.items() if chosen is None or name in chosen} for found in kinds.values()
+    )
+    return Seen({name: Tracked(remote, name, oid, lives.get(name)) for name, oid in logs.items()}, gone)
+
+
+def tracked(repository: Repository, remote: str, wanted: Iterable[str] | None = None) -> dict[str, Tracked]:
+    """The deployments that were last seen at a remote: see `last_seen`."""
+    return last_seen(repository, remote, wanted).tracked
 
 
 def logs_elsewhere(repository: Repository, remote: str) -> dict[str, dict[str, str]]:
@@ -236,7 +250,8 @@ def fetch(repository: Repository, remote: str, wanted: list[str] | None = None, 
 
 def _look(repository: Repository, remote: str, wanted: list[str] | None, echo: Echo) -> Fetched:
     """`wanted`: full names."""
-    before = tracked(repository, remote, wanted)
+    seen = last_seen(repository, remote, wanted)
+    before = seen.tracked
     _fetch(repository, remote, wanted, echo)
     after = tracked(repository, remote, wanted)
     for _ in range(10):
@@ -249,9 +264,9 @@ def _look(repository: Repository, remote: str, wanted: list[str] | None, echo: E
         if all(again.get(name) == after[name] for name in torn):
             break
         after.update(again)
-    _refuse_rewound(repository, remote, before, after)
+    _refuse_rewound(repository, remote, seen, after)
     gone = [name for name in before if name not in after]
-    _mark_gone(repository, remote, before, gone, after)
+    _mark_gone(repository, remote, seen, gone, after)
     return Fetched(after, gone)
 
 
@@ -287,18 +302,15 @@ def _is_torn(repository: Repository, one: Tracked) -> bool:
         return False
 
 
-def _refuse_rewound(
-    repository: Repository, remote: str, before: Mapping[str, Tracked], after: Mapping[str, Tracked]
-) -> None:
-    gone = _marked_gone(repository, remote)
-    old_logs = {**gone, **{name: one.log for name, one in before.items()}}
+def _refuse_rewound(repository: Repository, remote: str, before: Seen, after: Mapping[str, Tracked]) -> None:
+    old_logs = {**before.gone, **{name: one.log for name, one in before.tracked.items()}}
     back, told = [], []
     for name, old in old_logs.items():
         new = after.get(name)
         if new is None or new.log == old or reaches(repository, new.log, old):
             continue
         ref = f"{remote_root(remote)}{encode(name)}/"
-        seen = before.get(name)
+        seen = before.tracked.get(name)
         back.append(RefChange(ref + LOG, seen.log if seen else None, new.log))
         if new.live != (seen.live if seen else None):
             back.append(RefChange(ref + LIVE, seen.live if seen else None, new.live))
@@ -315,29 +327,19 @@ def _refuse_rewound(
 
 
 def _mark_gone(
-    repository: Repository, remote: str, before: Mapping[str, Tracked], gone: list[str], after: Mapping[str, Tracked]
+    repository: Repository, remote: str, before: Seen, gone: list[str], after: Mapping[str, Tracked]
 ) -> None:
     root = remote_root(remote)
-    marked = _marked_gone(repository, remote)
+    marked = before.gone
+    logs = {name: before.tracked[name].log for name in gone}
     changes = [
-        RefChange(f"{root}{encode(name)}/{GONE}", before[name].log, marked.get(name))
-        for name in gone
-        if marked.get(name) != before[name].log
+        RefChange(f"{root}{encode(name)}/{GONE}", log, marked.get(name))
+        for name, log in logs.items()
+        if marked.get(name) != log
     ]
     changes += [RefChange(f"{root}{encode(name)}/{GONE}", None, oid) for name, oid in marked.items() if name in after]
     if changes:
         repository.git.move_refs(changes)
-
-
-def _marked_gone(repository: Repository, remote: str) -> dict[str, str]:
-    """Deployments that a fetch found removed at the remote, and their logs before."""
-    root = remote_root(remote)
-    found = {}
-    for ref, oid in repository.git.refs(f"{root}**/{GONE}"):
-        parsed = parse_ref(ref.removesuffix(GONE) + LOG, root)
-        if parsed:
-            found[parsed.name] = oid
-    return found
 
 
 # Pull
@@ -480,11 +482,16 @@ def push(repository: Repository, remote: str, wanted: list[str] | None = None, e
     check_remote(repository, remote)
     found = [name for word in wanted for name in _must_name(repository, word)] if wanted else None
     local = [trusted(state) for state in states(repository, found) if state.exists]
-    record_moves(repository, [state.name for state in local if state.unrecorded or state.leftovers], {})
-    local = [state for state in states(repository, [state.name for state in local]) if state.refs.log]
+    moved = [state.name for state in local if state.unrecorded or state.leftovers]
+    if moved:
+        record_moves(repository, moved, {})
+        local = states(repository, [state.name for state in local])
+    local = [state for state in local if state.refs.log]
+    seen = last_seen(repository, remote, found)
     if found is None:
-        _refuse_gone(repository, remote, local)
-    parts = [_part(repository, state.name, state.refs, state.event, remote) for state in local]
+        _refuse_gone(remote, local, seen.gone)
+    there = seen.tracked
+    parts = [_part(repository, state.name, state.refs, state.event, remote, there.get(state.name)) for state in local]
     return _push(repository, remote, [part for part in parts if part], echo)
 
 
@@ -495,8 +502,7 @@ def _must_name(repository: Repository, word: str) -> list[str]:
     return found
 
 
-def _refuse_gone(repository: Repository, remote: str, local: list[State]) -> None:
-    gone = _marked_gone(repository, remote)
+def _refuse_gone(remote: str, local: list[State], gone: Mapping[str, str]) -> None:
     for state in local:
         if state.name in gone:
             raise Gone(
@@ -513,9 +519,11 @@ class _Part(NamedTuple):
     changes: list[RefChange]
 
 
-def _part(repository: Repository, name: str, refs: Refs, event: Event | None, remote: str) -> _Part | None:
+def _part(
+    repository: Repository, name: str, refs: Refs, event: Event | None, remote: str, seen: Tracked | None
+) -> _Part | None:
+    """`seen`: what was last seen of it at the remote."""
     assert refs.log is not None
-    seen = tracked(repository, remote, [name]).get(name)
     if seen and seen.log == refs.log and seen.live == refs.live:
         return None
     if seen and seen.log != refs.log and not reaches(repository, refs.log, seen.log):
@@ -701,7 +709,9 @@ def _lost(repository: Repository, remote: str, there: Tracked) -> Lost:
 def _track(repository: Repository, remote: str, parts: list[_Part]) -> None:
     """Remember what the remote has now; a fetch does the same, so a lost race here is none."""
     root = remote_root(remote)
-    gone = _marked_gone(repository, remote)
+    # What was gone there and is published again has no log that was seen.
+    fresh = [part.published.name for part in parts if part.published.before is None]
+    gone = last_seen(repository, remote, fresh).gone
     changes = []
     for part in parts:
         base = f"{root}{encode(part.published.name)}/"
@@ -795,12 +805,13 @@ def _publish(
     patient: bool,
 ) -> Pushed:
     parts = []
+    seen = tracked(repository, remote, [state.name for state, _ in planned])
     for state, _ in planned:
         record = records.get(state.name)
         refs = _after(state.refs, record) if record else state.refs
         event = record.event if record else state.event
         if refs.log:
-            parts.append(_part(repository, state.name, refs, event, remote))
+            parts.append(_part(repository, state.name, refs, event, remote, seen.get(state.name)))
     return _push(repository, remote, [part for part in parts if part], echo, fresh=True, patient=patient)
 
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests.benchmarks import peers, scale, starts
+from tests.benchmarks import peers, scale, starts, travel
 from tests.benchmarks.sandbox import progress
 from tests.benchmarks.table import Row, lines
 
@@ -23,6 +23,8 @@ PARTS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "rollback": scale.rollback,
     "newest": scale.newest,
     "memory": scale.memory,
+    "push": travel.push,
+    "fetch": travel.fetch,
     "gto": peers.gto,
     "prefect": peers.prefect,
 }
