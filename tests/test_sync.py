@@ -226,6 +226,25 @@ def test_a_version_that_is_replayed_under_a_hold_says_that_it_is_not_live(shared
     assert shared.bob.live() == 1
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_version_that_a_torn_push_left_at_the_hub_blocks_nothing(shared: Team, at_once: bool) -> None:
+    shared.bob.deploy("bob's")
+    ref = "refs/deployments/etl/prod/versions/4"
+    shared.bob.git("push", "-q", "origin", ref)
+    torn = shared.hub.refs()[ref]
+    if at_once:
+        told = shared.ada.deploy("ada's", "--push").err
+    else:
+        shared.ada.deploy("ada's")
+        told = shared.ada.ok("push").err
+    assert f"origin had {ref} ({torn[:12]}) without an event in its log; it was replaced" in told
+    assert same(shared.hub, shared.ada)
+    assert "v4 is now v5" in shared.bob.ok("pull").out
+    shared.bob.ok("push")
+    assert shared.hub.live() == 5
+    assert shared.hub.ok("fsck").out == ""
+
+
 def test_half_a_name_is_looked_for_at_the_remote_and_a_wrong_one_is_named(shared: Team) -> None:
     carol = shared.clone("carol")
     carol.ok("fetch", "origin", "prod")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from git_deployments import objects, store
@@ -490,9 +490,21 @@ def push(repository: Repository, remote: str, wanted: list[str] | None = None, e
     seen = last_seen(repository, remote, found)
     if found is None:
         _refuse_gone(remote, local, seen.gone)
-    there = seen.tracked
-    parts = [_part(repository, state.name, state.refs, state.event, remote, there.get(state.name)) for state in local]
-    return _push(repository, remote, [part for part in parts if part], echo)
+
+    def publish(left: Mapping[str, str]) -> Pushed:
+        parts = [
+            _part(repository, state.name, state.refs, state.event, remote, seen.tracked.get(state.name), left)
+            for state in local
+        ]
+        return _push(repository, remote, [part for part in parts if part], echo)
+
+    try:
+        return publish({})
+    except (Lost, Declined):
+        left = _left_there(repository, remote, [state.name for state in local if state.name in seen.tracked])
+        if not left:
+            raise
+        return publish(left)
 
 
 def _must_name(repository: Repository, word: str) -> list[str]:
@@ -520,9 +532,15 @@ class _Part(NamedTuple):
 
 
 def _part(
-    repository: Repository, name: str, refs: Refs, event: Event | None, remote: str, seen: Tracked | None
+    repository: Repository,
+    name: str,
+    refs: Refs,
+    event: Event | None,
+    remote: str,
+    seen: Tracked | None,
+    left: Mapping[str, str],
 ) -> _Part | None:
-    """`seen`: what was last seen of it at the remote."""
+    """`seen`: what was last seen of it at the remote. `left`: what is to be replaced there, see `_left_there`."""
     assert refs.log is not None
     if seen and seen.log == refs.log and seen.live == refs.live:
         return None
@@ -537,8 +555,9 @@ def _part(
     fresh = {number for number in refs.versions if number > latest}
     if event and event.after:
         fresh.add(event.after)
-    changes = [RefChange(source_ref(name, n), oid, None) for n, oid in refs.sources.items() if n > latest]
-    changes += [RefChange(version_ref(name, n), refs.versions[n], None) for n in sorted(fresh & refs.versions.keys())]
+    new = [(source_ref(name, n), oid) for n, oid in refs.sources.items() if n > latest]
+    new += [(version_ref(name, n), refs.versions[n]) for n in sorted(fresh & refs.versions.keys())]
+    changes = [RefChange(ref, oid, left.get(ref)) for ref, oid in new if left.get(ref) != oid]
     if event and event.action == "delete" and refs.live is None:
         changes += _removals(repository, name, remote)
     if refs.live or (seen and seen.live):
@@ -546,6 +565,33 @@ def _part(
     changes.append(RefChange(log_ref(name), refs.log, seen.log if seen else None))
     count = len(unpublished(repository, refs.log, *([seen.log] if seen else [])))
     return _Part(Published(name, refs.log, seen.log if seen else None, count), changes)
+
+
+def _left_there(repository: Repository, remote: str, names: list[str]) -> dict[str, str]:
+    """Versions and sources at a remote beyond what its log, as last seen, tells of: a push by plain git was torn.
+
+    They block the numbers that come next, and nobody's history there has them.
+    """
+    latest = {
+        name: parse_event(repository.reading.object(one.log)).latest or 0
+        for name, one in tracked(repository, remote, names).items()
+    }
+    patterns = [f"{prefix(name)}{kind}/*" for name in latest for kind in ("versions", "sources")]
+    found = {}
+    lines = text(repository.git.run("ls-remote", "--refs", remote, *patterns)).split("\n") if patterns else []
+    for line in lines:
+        oid, _, ref = line.partition("\t")
+        parsed = parse_ref(ref)
+        if parsed and parsed.number is not None and parsed.number > latest[parsed.name]:
+            found[ref] = oid
+    return found
+
+
+def _replaced(remote: str, changes: Iterable[RefChange]) -> Iterator[str]:
+    """Say which versions and sources a push replaced."""
+    for ref, new, old in changes:
+        if new and old and ref.rpartition("/")[2].isdigit():
+            yield f"{shown(remote)} had {ref} ({old[:12]}) without an event in its log; it was replaced"
 
 
 def _removals(repository: Repository, name: str, remote: str) -> list[RefChange]:
@@ -599,7 +645,7 @@ def _push(
         raise _push_failure(repository, remote, parts, others, stderr, process.arguments, code)
     if track:
         _track(repository, remote, parts)
-    return Pushed(remote, [part.published for part in parts], warnings)
+    return Pushed(remote, [part.published for part in parts], [*warnings, *_replaced(remote, changes)])
 
 
 def _refused(porcelain: str) -> dict[str, str]:
@@ -751,6 +797,7 @@ def write(
     deadline = time.monotonic() + PATIENCE
     about = _known(repository, remote, wanted)
     stuck, last = 0, None
+    left: dict[str, str] = {}
     while True:
         began = time.monotonic()
         pulled = pull(repository, remote, about, echo)
@@ -760,7 +807,7 @@ def write(
         records = store.prepare(repository, repository.who(), planned)
         try:
             # What keeps failing while nothing moves there is no race; the slow way finds out what it is.
-            pushed = _publish(repository, remote, planned, records, echo, patient=stuck < 5)
+            pushed = _publish(repository, remote, planned, records, left, echo, patient=stuck < 5)
         except Lost:
             now = time.monotonic()
             if now > deadline:
@@ -768,6 +815,7 @@ def write(
             time.sleep(_pause(now - began, (deadline - now) / PATIENCE))
             logs = [state.refs.log for state, _ in planned]
             stuck, last = (stuck + 1 if logs == last else 0), logs
+            left = _left_there(repository, remote, [state.name for state, _ in planned]) if stuck else {}
             continue
         _settle(repository, remote, records)
         return Written([store.outcome(one, records.get(one.state.name)) for one in planned], pulled, pushed)
@@ -801,6 +849,7 @@ def _publish(
     remote: str,
     planned: list[store.Planned],
     records: Mapping[str, Record],
+    left: Mapping[str, str],
     echo: Echo,
     patient: bool,
 ) -> Pushed:
@@ -811,7 +860,7 @@ def _publish(
         refs = _after(state.refs, record) if record else state.refs
         event = record.event if record else state.event
         if refs.log:
-            parts.append(_part(repository, state.name, refs, event, remote, seen.get(state.name)))
+            parts.append(_part(repository, state.name, refs, event, remote, seen.get(state.name), left))
     return _push(repository, remote, [part for part in parts if part], echo, fresh=True, patient=patient)
 
 
