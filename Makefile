@@ -6,7 +6,7 @@ VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 PREFECT_VENV ?= .venv-prefect
 
-PACKAGE := $(shell find src docs/man -type f ! -name '*.pyc')
+PACKAGE := $(shell find src docs/man docs/completion -type f ! -name '*.pyc')
 
 .PHONY: help demo test test-prefect test-web lint bench soak clean
 
@@ -50,7 +50,7 @@ clean:
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The pip that comes with Python 3.10 to 3.13 knows no --group yet.
-$(VENV)/stamp: pyproject.toml docs/man/git-deployments.1
+$(VENV)/stamp: pyproject.toml docs/man/git-deployments.1 $(wildcard docs/completion/*)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q --upgrade 'pip>=25.1'
 	$(VENV)/bin/python -m pip install -q --editable . --group dev

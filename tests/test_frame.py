@@ -8,6 +8,8 @@ import subprocess
 from importlib.metadata import PackagePath, distribution
 from pathlib import Path
 
+import pytest
+
 import git_deployments
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,9 +28,10 @@ TOP = {
 }
 
 
-def installed(name: str) -> Path:
-    """Where the installation put its one file of that name."""
-    found: list[PackagePath] = [file for file in distribution("git-deployments").files or [] if file.name == name]
+def installed(name: str, directory: str) -> Path:
+    """Where the installation put its one file of that name in a directory of that name."""
+    files: list[PackagePath] = distribution("git-deployments").files or []
+    found = [file for file in files if file.parts[-2:] == (directory, name)]
     assert len(found) == 1, f"{name}: {found}"
     return Path(str(found[0].locate()))
 
@@ -39,7 +42,7 @@ def targets() -> set[str]:
 
 
 def test_the_installed_script_is_our_own_file_and_no_console_wrapper() -> None:
-    script = installed("git-deployments")
+    script = installed("git-deployments", "bin")
     interpreter, *lines = script.read_text(encoding="utf-8").splitlines()
     assert interpreter.startswith("#!")
     assert "python" in interpreter
@@ -53,9 +56,23 @@ def test_the_script_in_the_sources_is_executable_or_no_wheel_s_would_be() -> Non
 
 
 def test_the_man_page_is_installed_where_git_help_looks() -> None:
-    page = installed("git-deployments.1")
+    page = installed("git-deployments.1", "man1")
     assert page.parts[-4:-1] == ("share", "man", "man1")
     assert page.read_text(encoding="utf-8").startswith(".TH GIT-DEPLOYMENTS 1")
+
+
+@pytest.mark.parametrize(
+    ("name", "directory"),
+    [
+        ("git-deployments", ("share", "bash-completion", "completions")),
+        ("_git-deployments", ("share", "zsh", "site-functions")),
+        ("git-deployments.fish", ("share", "fish", "vendor_completions.d")),
+        ("git-deployments.fish", ("share", "fish", "vendor_conf.d")),
+    ],
+)
+def test_completion_is_installed_where_shells_look(name: str, directory: tuple[str, ...]) -> None:
+    files = distribution("git-deployments").files or ()
+    assert [file for file in files if file.parts[-4:] == (*directory, name)]
 
 
 def test_the_package_is_typed_and_its_version_is_the_distribution_s() -> None:
