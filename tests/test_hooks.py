@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import queue
+import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
 from .conftest import Project, Result
+from .recipes import follow, recipe
 from .test_sync import Team
 
 PREFIX = "refs/deployments/etl/prod"
@@ -245,3 +251,91 @@ def test_the_hook_sees_the_repository_that_was_pushed_to(team: Team, told: Path)
     team.ada.ok("rollback", "prod", "--push")
     assert (team.path / "told.live").read_text() == "1\n"
     assert os.path.isdir(team.hub.path)
+
+
+# The recipes of docs/hooks.md
+
+
+def program(team: Team, name: str, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that the hooks of this test find by its name."""
+    path = team.path / "bin" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    places = (str(path.parent), str(Path(sys.executable).parent), os.environ["PATH"])
+    monkeypatch.setenv("PATH", os.pathsep.join(places))
+
+
+def test_the_recipe_for_a_guard_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    team = Team(tmp_path)
+    program(team, "unused", "exit 1", monkeypatch)
+    follow(team.hub, "guard")
+    team.ada.deploy("d1", "--push")
+    assert push(team.ada, f":{LIVE}").code == 1
+    follow(team.hub, "allow-delete")
+    team.ada.ok("delete", "prod", "--purge", "-y", "--push")
+    assert team.hub.refs() == {}
+
+
+def test_the_recipe_that_restarts_a_service(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(team, "systemctl", f'echo "$@" >>"{team.path}/restarted"', monkeypatch)
+    follow(team.hub, "restart")
+    team.ada.deploy("x", flow="other", name="one", version="1")
+    assert push(team.ada, "refs/deployments/other/one/*").code == 0
+    assert not (team.path / "restarted").exists()
+    team.ada.ok("rollback", "prod", "--push")
+    assert (team.path / "restarted").read_text() == "restart etl-worker\n"
+
+
+def test_the_recipe_that_puts_files_in_place(team: Team) -> None:
+    follow(team.hub, "files", **{"/srv/etl": str(team.path / "srv")})
+    team.ada.ok("rollback", "prod", "--push")
+    current = team.path / "srv" / "current"
+    assert json.loads((current / "deployment.json").read_text())["description"] == "d1"
+    assert (current / "code").read_text() == "1\n"
+    team.ada.ok("delete", "prod", "-y", "--push")
+    assert current.exists()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_recipe_that_notifies(team: Team) -> None:
+    told: queue.Queue[str] = queue.Queue()
+
+    class Chat(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.put(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *words: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Chat) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        follow(team.hub, "notify", **{"https://chat.example.com": f"http://127.0.0.1:{server.server_address[1]}"})
+        team.ada.ok("rollback", "prod", "-m", 'wrong & totals "; $(touch evil)', "--push")
+        (text,) = parse_qs(told.get(timeout=30))["text"]
+        server.shutdown()
+    assert text == ('etl/prod: v1 is live, was v2 (rollback by Ada <ada@example.com>: wrong & totals "; $(touch evil))')
+    assert not list(team.path.rglob("evil"))
+
+
+def test_the_recipe_that_keeps_code_back_while_a_deployment_is_rolled_back(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(team, "unused", "exit 1", monkeypatch)
+    team.bob.write(".git/hooks/pre-push", recipe("pre-push")).chmod(0o755)
+    team.bob.commit("More", code="2\n")
+    assert push(team.bob, "HEAD:main").code == 0
+    team.bob.deploy("*", flow="* *", name="prod")
+    team.bob.ok("rollback", "etl/prod", "-m", "wrong totals")
+    team.bob.ok("push")
+    team.bob.commit("More", code="3\n")
+    assert push(team.bob, "HEAD:side").code == 0
+    before = team.hub.git("rev-parse", "main")
+    result = push(team.bob, "HEAD:main")
+    assert result.code == 1
+    assert result.err.startswith("rolled back:\netl/prod\ngit deployments log NAME says why")
+    assert team.hub.git("rev-parse", "main") == before
+    team.bob.ok("promote", "etl/prod")
+    assert push(team.bob, "HEAD:main").code == 0

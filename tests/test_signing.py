@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import Project, Result
+from .recipes import follow
 from .test_sync import Team
 
 PREFIX = "refs/deployments/etl/prod"
@@ -356,3 +357,20 @@ def test_fsck_names_each_event_without_a_signature(versions: Project) -> None:
     result = versions.run("fsck", "--signatures")
     assert result.code == 1
     assert result.out.count("(deploy): it is not signed") == 3
+
+
+def test_the_recipes_for_signatures(tmp_path: Path, keys: Keys) -> None:
+    team = Team(tmp_path)
+    keys.allow("ada", "bob", "eve")
+    team.hub.ok("hook", "install")
+    follow(team.hub, "signers", **{"/srv/git/allowed-signers": str(keys.allowed)})
+    for name, project in (("ada", team.ada), ("eve", team.bob)):
+        follow(project, "sign", **{"~/.ssh/id_ed25519.pub": str(keys.path / f"{name}.pub")})
+    team.ada.deploy("d1", "--push")
+    team.bob.ok("pull")
+    team.bob.manifest("d2")
+    refused(team.bob, "deploy", "--push", saying="eve@example.com signed it, who may not move live")
+    team.bob.deploy("d2", "--no-live", "--push")
+    team.ada.ok("pull")
+    team.ada.ok("promote", "prod", "--push")
+    assert team.hub.live() == 2
