@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from git_deployments.checkout import present
 from git_deployments.codec import (
@@ -19,11 +19,11 @@ from git_deployments.codec import (
     Malformed,
     TreeEntry,
     json_bytes,
-    parse_commit,
     parse_document,
     parse_event,
     parse_tree,
     parse_version,
+    tree_and_parents,
 )
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import Damaged, Object, Oversized, RefChange, text
@@ -36,8 +36,10 @@ from git_deployments.signing import Signature, allowed_signers, is_among, may_mo
 
 OLD_LOCK = 600
 """Seconds after which a lock file is taken for one that a dead process left."""
-_BLOCK = 200
+_BLOCK = 500
 """Commits whose trees and documents are read together."""
+_HELD = 16 << 20
+"""Bytes of documents that are held together; more are read one by one."""
 _OVERSIZED = "oversized"
 """Stands for the kind of a document that is too large to be read; its data are the bytes that it has, in digits."""
 
@@ -227,49 +229,67 @@ def _newest(repository: Repository, state: State) -> Pointer | None:
     return max((pointer(parse_version(object_)) for object_ in readable), default=None)
 
 
-def _blocks(objects: Iterator[Object]) -> Iterator[list[Object]]:
+_Thing = TypeVar("_Thing")
+
+
+def _blocks(things: Iterator[_Thing]) -> Iterator[list[_Thing]]:
     import itertools
 
-    while block := list(itertools.islice(objects, _BLOCK)):
+    while block := list(itertools.islice(things, _BLOCK)):
         yield block
 
 
-def _read_documents(repository: Repository, commits: list[Object]) -> dict[str, Object]:
+def _read_documents(repository: Repository, commits: list[Object]) -> Documents:
     """Trees of the commits and what stands in them, by id; what is missing is left out."""
-    trees = repository.reading.many(parse_commit(commit).tree for commit in commits)
-    blobs = []
+    trees = repository.reading.many(tree for tree, _ in map(tree_and_parents, commits) if tree)
+    blobs: dict[str, None] = {}
     for tree in trees.values():
         if tree.kind == "tree":
-            blobs += [entry.oid for entry in parse_tree(tree) if entry.mode != _GITLINK_MODE]
-    return {**trees, **_read_blobs(repository, blobs)}
+            blobs.update((entry.oid, None) for entry in parse_tree(tree) if entry.mode != _GITLINK_MODE)
+    return Documents(repository, trees, list(blobs))
 
 
-def _read_blobs(repository: Repository, oids: list[str]) -> dict[str, Object]:
-    """What stands in the documents; of one that is too large only how large it is."""
-    largest = repository.number("maxSnapshotSize", MAX_SNAPSHOT)
-    sizes = repository.reading.sizes(oids) if len(oids) > _FEW else {}
-    found = {oid: Object(oid, _OVERSIZED, b"%d" % size) for oid, size in sizes.items() if size > largest}
-    if sizes:
-        found.update(repository.reading.many(oid for oid in oids if oid not in found))
-        return found
-    for oid in dict.fromkeys(oids):
+class Documents:
+    """Objects by id. Documents are read ahead where that costs little memory, else when they are asked for.
+
+    Of one that is too large there is only how large it is.
+    """
+
+    def __init__(self, repository: Repository, trees: Mapping[str, Object], blobs: list[str]) -> None:
+        self._found = dict(trees)
+        self.settings: dict[str, tuple[list[str], Json]] = {}
+        """What was found of the settings in a tree: most events leave them as they were."""
+        self._reading = repository.reading
+        self._largest = repository.number("maxSnapshotSize", MAX_SNAPSHOT)
+        self._blobs = set(blobs)
+        sizes = repository.reading.sizes(blobs) if len(blobs) > _FEW else {}
+        if sizes and max(sizes.values()) <= self._largest and sum(sizes.values()) <= _HELD:
+            self._found.update(repository.reading.many(blobs, sizes))
+
+    def get(self, oid: str) -> Object | None:
+        """The object; None where it is missing or cannot be read."""
+        found = self._found.get(oid)
+        if found or oid not in self._blobs:
+            return found
         try:
-            found[oid] = repository.reading.object(oid, largest)
+            found = self._reading.object(oid, self._largest)
         except Oversized as large:
-            found[oid] = Object(oid, _OVERSIZED, b"%d" % large.size)
+            return Object(oid, _OVERSIZED, b"%d" % large.size)
         except Damaged:
-            continue
-    return found
+            return None
+        if len(self._blobs) <= _FEW:
+            self._found[oid] = found
+        return found
 
 
 _FEW = 32
 """Documents that are asked for one by one: no process starts."""
 
 
-def version_problems(commit: Object, version: Version, documents: Mapping[str, Object]) -> Iterator[str]:
+def version_problems(commit: Object, version: Version, documents: Documents) -> Iterator[str]:
     """Rules on one version commit alone. `documents` holds its tree and blobs by id."""
     yield from _damage(commit)
-    parents = parse_commit(commit).parents
+    parents = tree_and_parents(commit)[1]
     if len(parents) > 1:
         yield "it has more than one parent"
     if version.number > 1 and not parents:
@@ -293,7 +313,7 @@ def version_problems(commit: Object, version: Version, documents: Mapping[str, O
 _GITLINK_MODE = "160000"
 
 
-def _entries(tree: str, documents: Mapping[str, Object]) -> list[TreeEntry] | None:
+def _entries(tree: str, documents: Documents) -> list[TreeEntry] | None:
     found = documents.get(tree)
     try:
         return parse_tree(found) if found and not list(_damage(found)) else None
@@ -302,7 +322,7 @@ def _entries(tree: str, documents: Mapping[str, Object]) -> list[TreeEntry] | No
 
 
 def _document_problems(
-    entries: list[TreeEntry], file: str, keys: Mapping[str, Json], documents: Mapping[str, Object]
+    entries: list[TreeEntry], file: str, keys: Mapping[str, Json], documents: Documents
 ) -> Iterator[str]:
     oid = next((entry.oid for entry in entries if entry.name == file), "")
     found = documents.get(oid)
@@ -402,9 +422,8 @@ def _check_log(repository: Repository, state: State, chain: Chain) -> Findings:
         return
     newer: tuple[Object, Event] | None = None
     for block in _blocks(_log(repository, state.refs.log)):
-        documents = _read_documents(repository, block)
-        for object_ in block:
-            event = parse_event(object_)
+        documents = _read_documents(repository, [object_ for object_, _ in block])
+        for object_, event in block:
             if newer:
                 yield from _found_in_log(state, newer, event, chain)
             yield from (
@@ -415,37 +434,44 @@ def _check_log(repository: Repository, state: State, chain: Chain) -> Findings:
         yield from _found_in_log(state, newer, None, chain)
 
 
-def _log(repository: Repository, tip: str, known: Event | None = None) -> Iterator[Object]:
+def _log(repository: Repository, tip: str, known: Event | None = None) -> Iterator[tuple[Object, Event]]:
     """The events of a log, newest first; where it comes to `known`, that is the last one."""
     for object_ in walk(repository, tip):
-        yield object_
-        if parse_event(object_).previous is None or (known and object_.oid == known.commit):
+        event = parse_event(object_)
+        yield object_, event
+        if event.previous is None or (known and object_.oid == known.commit):
             return
 
 
 def _found_in_log(state: State, newer: tuple[Object, Event], older: Event | None, chain: Chain) -> Findings:
     object_, event = newer
-    for problem in event_problems(event, older, parse_commit(object_).parents, chain):
+    for problem in event_problems(event, older, tree_and_parents(object_)[1], chain):
         yield _of(state, f"event {object_.oid} ({event.action}): {problem}")
     if event.name != state.name:
         yield _of(state, f"event {object_.oid} is of '{shown(event.name)}'")
 
 
-def _event_alone(commit: Object, event: Event, documents: Mapping[str, Object]) -> Iterator[str]:
+def _event_alone(commit: Object, event: Event, documents: Documents) -> Iterator[str]:
     """Rules on one event that need no other event."""
     yield from _damage(commit)
-    entries = _entries(event.tree, documents)
-    if entries is None:
-        yield f"its tree {event.tree} is missing or cannot be read"
-        return
-    if [(entry.name, entry.mode) for entry in entries] != [(SETTINGS_FILE, "100644")]:
-        yield f"its tree holds something else than {SETTINGS_FILE}"
-    problems = list(_document_problems(entries, SETTINGS_FILE, SETTINGS, documents))
+    if event.tree not in documents.settings:
+        documents.settings[event.tree] = _settings_problems(event.tree, documents)
+    problems, paused = documents.settings[event.tree]
     yield from problems
-    if not problems:
-        oid = next(entry.oid for entry in entries if entry.name == SETTINGS_FILE)
-        if parse_document(documents[oid], SETTINGS)["paused"] != event.paused:
-            yield "Paused is not what its settings say"
+    if not problems and paused != event.paused:
+        yield "Paused is not what its settings say"
+
+
+def _settings_problems(tree: str, documents: Documents) -> tuple[list[str], Json]:
+    """Rules on the tree of an event; and what its settings say of `paused`, where they are right."""
+    entries = _entries(tree, documents)
+    if entries is None:
+        return [f"its tree {tree} is missing or cannot be read"], None
+    problems = list(_document_problems(entries, SETTINGS_FILE, SETTINGS, documents))
+    if [(entry.name, entry.mode) for entry in entries] != [(SETTINGS_FILE, "100644")]:
+        problems.insert(0, f"its tree holds something else than {SETTINGS_FILE}")
+    found = next((documents.get(entry.oid) for entry in entries), None)
+    return problems, None if problems or found is None else parse_document(found, SETTINGS)["paused"]
 
 
 def event_problems(event: Event, older: Event | None, parents: tuple[str, ...], chain: Chain) -> Iterator[str]:
@@ -586,7 +612,7 @@ def _mark(event: Event) -> Mark:
 def _check_signatures(repository: Repository, state: State, log: str) -> Findings:
     try:
         for block in _blocks(_log(repository, log)):
-            marks = [_mark(parse_event(object_)) for object_ in block]
+            marks = [_mark(event) for _, event in block]
             yield from signature_problems(repository, marks, needed=True)
     except DeploymentsError as damage:
         yield _of(state, f"signatures: {damage}")
@@ -656,10 +682,9 @@ def incoming(repository: Repository, name: str, tip: str, known: Event | None) -
     follows = known is None
     newer: tuple[Object, Event] | None = None
     for block in _blocks(_log(repository, tip, known)):
-        parsed = [(object_, parse_event(object_)) for object_ in block]
-        _add_moved_to(repository, chain, newest, [event for _, event in parsed])
-        documents = _read_documents(repository, block)
-        for object_, event in parsed:
+        _add_moved_to(repository, chain, newest, [event for _, event in block])
+        documents = _read_documents(repository, [object_ for object_, _ in block])
+        for object_, event in block:
             if newer:
                 problems += _incoming_event_problems(name, newer, event, chain)
             newer = (object_, event)
@@ -702,7 +727,7 @@ def _incoming_event_problems(
     name: str, newer: tuple[Object, Event], older: Event | None, chain: Chain
 ) -> Iterator[str]:
     object_, event = newer
-    for problem in event_problems(event, older, parse_commit(object_).parents, chain):
+    for problem in event_problems(event, older, tree_and_parents(object_)[1], chain):
         yield f"event {object_.oid} ({event.action}): {problem}"
     if event.name != name:
         yield f"event {object_.oid} is of '{shown(event.name)}'"

@@ -255,11 +255,11 @@ class Reading:
             raise self._died(name)
         return Object(words[0].decode(), words[1].decode(), data[:-1])
 
-    def many(self, oids: Iterable[str]) -> dict[str, Object]:
-        """Those of `oids` that are here and readable, all asked at once."""
+    def many(self, oids: Iterable[str], sizes: Mapping[str, int] | None = None) -> dict[str, Object]:
+        """Those of `oids` that are here and readable, all asked at once. `sizes`: theirs, where they are known."""
         wanted = list(dict.fromkeys(oids))
         if self.largest is not None and len(wanted) > 32:
-            sizes = self.sizes(wanted)
+            sizes = self.sizes(wanted) if sizes is None else sizes
             wanted = [oid for oid in wanted if sizes.get(oid, 0) <= self.largest]
         if len(wanted) <= 32:
             return {oid: found for oid in wanted if (found := self._readable(oid))}
