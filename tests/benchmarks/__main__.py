@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests.benchmarks import peers, scale, starts, travel
+from tests.benchmarks import hooks, peers, scale, starts, travel
 from tests.benchmarks.sandbox import progress
 from tests.benchmarks.table import Row, lines
 
@@ -25,6 +25,11 @@ PARTS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "memory": scale.memory,
     "push": travel.push,
     "fetch": travel.fetch,
+    "guard": hooks.guard,
+    "guard-memory": hooks.memory,
+    "listing": hooks.listing,
+    "batch": hooks.batch,
+    "completion": hooks.completion,
     "gto": peers.gto,
     "prefect": peers.prefect,
 }
