@@ -23,6 +23,7 @@ from git_deployments.git import (
     Locked,
     LostRace,
     NotARepository,
+    Oversized,
     Reading,
     RefChange,
     at,
@@ -314,6 +315,16 @@ def test_commits_are_read_along_first_parents(runner: Git) -> None:
     assert [commit.oid for commit in runner.commits("HEAD", skip=1, limit=1)] == chain[1:2]
     assert list(runner.commits("HEAD", limit=0)) == []
     assert list(runner.commits("HEAD", skip=9)) == []
+
+
+def test_a_commit_that_is_too_large_is_not_read(runner: Git) -> None:
+    stream = b"commit refs/heads/large\ncommitter A <a@b> 1 +0000\ndata 3000000\n%s\n" % (b"x" * 3_000_000)
+    runner.run("fast-import", "--quiet", stdin=stream)
+    before = children()
+    with pytest.raises(Oversized, match="more than the 2000000 that are allowed"):
+        list(runner.commits("large", largest=2_000_000))
+    assert children() == before
+    assert len(list(runner.commits("large", largest=4_000_000))) == 1
 
 
 def test_a_long_chain_is_left_early_without_a_trace(runner: Git) -> None:

@@ -525,6 +525,14 @@ def test_unknown_kinds_of_ref(near: Hub, ref: str) -> None:
     near.refused(f"HEAD:{ref}", f"+{_v(near.ada, 3)}:{LIVE}", saying="no ref of a deployment has such a name", lines=2)
 
 
+def test_another_spelling_is_refused_where_the_file_system_tells_no_case(near: Hub) -> None:
+    spec = f"{LIVE}:{LIVE.replace('deployments', 'Deployments')}"
+    near.hub.git("config", "core.ignoreCase", "true")
+    near.refused(spec, saying="on this server it would be a ref under refs/deployments/")
+    near.hub.git("config", "core.ignoreCase", "false")
+    assert near.push(spec).code == 0
+
+
 def test_a_stray_ref_that_is_there_may_be_removed(near: Hub) -> None:
     near.hub.git("update-ref", "refs/deployments/etl/prod/other", LIVE)
     assert near.push(":refs/deployments/etl/prod/other").code == 0

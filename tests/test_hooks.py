@@ -93,6 +93,16 @@ def test_a_hook_that_reads_nothing_or_is_not_executable_is_no_obstacle(team: Tea
     assert not mine.read_text().startswith("exit")
 
 
+def test_a_hook_of_yours_that_fails_after_the_push_keeps_nothing_from_being_told(team: Team) -> None:
+    team.hub.ok("hook", "install", "--remove")
+    hook(team.hub, "post-receive", "echo mine; exit 1")
+    team.hub.ok("hook", "install")
+    team.ada.ok("rollback", "prod")
+    result = push(team.ada, "--atomic", LOG, f"+{LIVE}")
+    assert "remote: mine" in result.err
+    assert "remote: etl/prod: v1 is live, was v2" in result.err
+
+
 def test_what_is_kept_is_not_overwritten(team: Team) -> None:
     team.hub.ok("hook", "install", "--remove")
     hook(team.hub, "pre-receive.before-deployments", "echo old")
@@ -198,6 +208,19 @@ def test_a_move_that_no_event_tells_of_is_told_too(team: Team, told: Path) -> No
     result = push(team.ada, f"+{PREFIX}/versions/1:{LIVE}")
     assert "remote: etl/prod: v1 is live, was v2 (move)" in result.err
     assert "GIT_DEPLOYMENTS_ACTION=move" in told.read_text()
+
+
+def test_what_is_no_version_and_no_log_keeps_nothing_from_being_told(team: Team, told: Path) -> None:
+    """Where there is no guard."""
+    (team.hub.path / "hooks" / "pre-receive").unlink()
+    team.ada.deploy("x", name="dev")
+    other = "refs/deployments/etl/dev"
+    specs = [f"+HEAD:{LIVE}", f"+HEAD:{LOG}", f"{other}/live", f"{other}/log"]
+    result = push(team.ada, *specs)
+    assert result.code == 0
+    assert "remote: etl/dev: v1 is live, was nothing (deploy by Ada)" in result.err
+    assert "remote: etl/prod: nothing is live, was v2 (move)" in result.err
+    assert told.read_text().count("GIT_DEPLOYMENTS_NAME=") == 2
 
 
 def test_a_command_that_fails_is_named_and_the_others_run(team: Team, told: Path) -> None:

@@ -137,17 +137,19 @@ class Git(NamedTuple):
         if code:
             raise _ref_failure(arguments, code, stderr)
 
-    def commits(self, start: str, *, skip: int = 0, limit: int | None = None) -> Iterator[Object]:
+    def commits(
+        self, start: str, *, skip: int = 0, limit: int | None = None, largest: int | None = None
+    ) -> Iterator[Object]:
         """The chain of first parents from `start`, newest first, in constant memory of ours.
 
-        Closing the iterator ends the processes behind it.
+        Closing the iterator ends the processes behind it. Raises `Oversized` at one of more than `largest` bytes.
         """
         count = () if limit is None else (f"--max-count={limit}",)
         walk = self.start("rev-list", "--first-parent", f"--skip={skip}", *count, "--end-of-options", start, "--")
         walk.close_stdin()
         reading = self.start("cat-file", "--batch", "--buffer", stdin=walk.give_stdout())
         try:
-            yield from _batch_objects(reading, walk)
+            yield from _batch_objects(reading, walk, largest)
             reading.result()
             walk.result()
         finally:
@@ -503,13 +505,15 @@ def _ready(readers: Iterable[int], writer: int) -> set[int]:
     return {descriptor for descriptor, _ in poll.poll()}
 
 
-def _batch_objects(process: Process, source: Process) -> Iterator[Object]:
+def _batch_objects(process: Process, source: Process, largest: int | None) -> Iterator[Object]:
     """Parse the output of `cat-file --batch` while it comes; `source` is what feeds it."""
     buffer = b""
     while True:
         newline = buffer.find(b"\n")
         words = buffer[:newline].split(b" ") if newline >= 0 else []
         if len(words) == 3 and words[2].isdigit():
+            if largest is not None and int(words[2]) > largest:
+                raise Oversized(words[0].decode(), int(words[2]), largest)
             end = newline + 1 + int(words[2])
             if len(buffer) > end:
                 yield Object(words[0].decode(), words[1].decode(), buffer[newline + 1 : end])

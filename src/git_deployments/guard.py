@@ -72,6 +72,8 @@ def refusals(repository: Repository, changes: Iterable[RefChange]) -> Iterator[s
                 f"{shown(change.ref)}: no ref of a deployment has such a name; "
                 "there are <name>/live, <name>/log, <name>/versions/<n> and <name>/sources/<n>"
             )
+        elif change.ref.lower().startswith(ROOT) and repository.ignores_case:
+            yield f"{shown(change.ref)}: on this server it would be a ref under {ROOT}, which is spelt so"
     if not ours:
         return
     rules = Rules(repository.number("keepRefs", KEEP_REFS), repository.flag("allowDelete"))

@@ -473,7 +473,7 @@ def walk(repository: Repository, start: str, skip: int = 0, limit: int | None = 
         if limit is not None and done >= limit:
             return
         start, skip, limit = oid, 0, None if limit is None else limit - done
-    yield from repository.git.commits(start, skip=skip, limit=limit)
+    yield from repository.git.commits(start, skip=skip, limit=limit, largest=repository.reading.largest)
 
 
 def _first_parent(commit: bytes) -> str | None:

@@ -28,10 +28,10 @@ _SCRIPT = """\
 moved=$(cat)
 before="${{0%/*}}/{hook}{kept}"
 if test -x "$before"; then
-    printf '%s\\n' "$moved" | "$before" "$@" || exit
+    printf '%s\\n' "$moved" | "$before" "$@" || {otherwise}
 fi
 case $moved in
-*" refs/deployments/"*) ;;
+*" refs/"[Dd][Ee][Pp][Ll][Oo][Yy][Mm][Ee][Nn][Tt][Ss]/*) ;;
 *) exit 0 ;;
 esac
 if ! test -x {program}; then
@@ -63,8 +63,14 @@ def install(repository: Repository) -> Iterator[str]:
         kept = os.path.lexists(path) and not _is_ours(path)
         if kept:
             _keep(path)
-        _write(path, _SCRIPT.format(mark=_MARK, hook=hook, kept=KEPT, program=_quoted(program)))
+        _write(path, _script(hook, program))
         yield f"{shown(path)}: installed" + (f"; the hook that was there is kept as {hook}{KEPT}" if kept else "")
+
+
+def _script(hook: str, program: str) -> str:
+    # What was pushed is there by the time of post-receive, whatever the other hook thinks of it.
+    otherwise = "exit" if hook == "pre-receive" else "true"
+    return _SCRIPT.format(mark=_MARK, hook=hook, kept=KEPT, program=_quoted(program), otherwise=otherwise)
 
 
 def remove(repository: Repository) -> Iterator[str]:

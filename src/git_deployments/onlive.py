@@ -62,24 +62,37 @@ def pushed(repository: Repository, changes: Iterable[RefChange]) -> list[Move]:
 
 
 def _move(repository: Repository, name: str, change: RefChange, log: str | None) -> Move:
-    before = _number(repository, change.old)
-    for object_ in walk(repository, log) if log else ():
-        event = parse_event(object_)
-        if event.live_commit != change.new:
-            break
-        if event.before != event.after:
-            return told(event, before)
-        if event.previous is None:
-            break
-    version = parse_version(repository.reading.object(change.new)) if change.new else None
-    number, source = (version.number, version.source.commit) if version else (None, None)
-    return Move(name, "move", before, number, change.new, source, "", "")
+    old, new = _version(repository, change.old), _version(repository, change.new)
+    before = old.number if old else None
+    event = _told_by(repository, log, change.new) if log else None
+    if event:
+        return told(event, before)
+    if new is None:
+        return Move(name, "move", before, None, None, None, "", "")
+    return Move(name, "move", before, new.number, new.commit, new.source.commit, "", "")
 
 
-def _number(repository: Repository, oid: str | None) -> int | None:
+def _told_by(repository: Repository, log: str, live: str | None) -> Event | None:
+    """The event that made live what is live; None where none tells of it."""
     try:
-        return parse_version(repository.reading.object(oid)).number if oid else None
-    except DeploymentsError:  # it was no version, or is gone: what is live now counts
+        for object_ in walk(repository, log):
+            event = parse_event(object_)
+            if event.live_commit != live:
+                return None
+            if event.before != event.after:
+                return event
+            if event.previous is None:
+                return None
+    except DeploymentsError:
+        return None
+    return None
+
+
+def _version(repository: Repository, oid: str | None) -> Version | None:
+    """None where nothing is live, or what is no version: without a guard that may happen."""
+    try:
+        return parse_version(repository.reading.object(oid)) if oid else None
+    except DeploymentsError:
         return None
 
 

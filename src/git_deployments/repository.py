@@ -131,6 +131,11 @@ class Repository:
         top = tops[0] if tops and bare != "true" else None
         return Layout(git_dir, os.path.normpath(os.path.join(base, common)), hash_, top)
 
+    @property
+    def ignores_case(self) -> bool:
+        """Its file system may not tell names apart that differ only by case (git manual, core.ignoreCase)."""
+        return self.config.get("core.ignorecase", ["false"])[-1].lower() in _TRUE
+
     @cached_property
     def remotes(self) -> list[str]:
         """Names of the configured remotes, sorted."""
