@@ -84,6 +84,17 @@ def test_what_only_reads_or_moves_refs_imports_neither_pygit2_nor_yaml(versions:
     assert not loaded & {"pygit2", "yaml", "jsonschema"}
 
 
+def test_named_tuples_that_a_rollback_loads_have_no_fields_to_compile(versions: Project) -> None:
+    code = "from git_deployments import cli; assert cli.run(['rollback', '-q', 'prod']) == 0; import sys\n"
+    command = [sys.executable, "-c", code + "print(*(n for n in sys.modules if n.startswith('git_deployments.')))"]
+    loaded = subprocess.run(command, cwd=versions.path, capture_output=True, text=True, check=True).stdout.split()
+    modules = [name.partition(".")[2] for name in loaded]
+    assert {"model", "store", "moving"} <= set(modules)
+    texts = {module: SOURCES[module].read_text(encoding="utf-8") for module in modules if module in SOURCES}
+    compiled = [name for name, text in texts.items() if "\nfrom __future__ import annotations\n" in text]
+    assert [name for name in compiled if texts[name].count("(NamedTuple):") > 3] == []
+
+
 def test_the_public_surface_is_this_list() -> None:
     assert git_deployments.__all__ == [
         "Contested",

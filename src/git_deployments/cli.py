@@ -1,6 +1,6 @@
 """The command line: the only reader of the environment, the only place where an error becomes an exit code.
 
-The commands themselves are in `reading` and `writing`; only the module of the one that runs is imported.
+The commands themselves are in modules by what they do; only the module of the one that runs is imported.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from git_deployments.names import shown
 COMMANDS = {
     "deploy": "writing",
     "update": "writing",
-    "rollback": "writing",
-    "promote": "writing",
+    "rollback": "moving",
+    "promote": "moving",
     "delete": "writing",
     "fetch": "syncing",
     "pull": "syncing",
@@ -91,7 +91,7 @@ def group(context: click.Context) -> int | None:
     deployments are listed.
     """
     app = App()
-    app.repository.foresee(writing=COMMANDS.get(context.invoked_subcommand or "") == "writing")
+    app.repository.foresee(writing=COMMANDS.get(context.invoked_subcommand or "") in ("moving", "writing"))
     context.obj = app
     context.call_on_close(app.close)
     if context.invoked_subcommand is None:

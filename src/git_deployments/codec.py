@@ -18,8 +18,6 @@ git takes such a line for the end of a message. The keys stand in the order of `
 Every commit carries `Format: 1`; readers refuse any other (design, "Refs").
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple

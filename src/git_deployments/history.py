@@ -5,8 +5,6 @@ atomically, so where the two disagree the refs are read again after `PAUSE`, and
 readings agree on counts.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple

@@ -11,12 +11,14 @@ Whichever it is, the objects are on disk and flushed after `finish`, and no ref 
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import DURABLE, Git
 from git_deployments.repository import Repository
-from git_deployments.signing import Sign, signer
+
+if TYPE_CHECKING:
+    from git_deployments.signing import Sign
 
 MANY = 50
 """Deployments from which on one pack is faster than loose objects."""
@@ -50,6 +52,10 @@ def creating(repository: Repository, deployments: int) -> Objects:
 
 
 def _signed(repository: Repository, target: Objects) -> Objects:
+    if repository.setting("sign") is None and "commit.gpgsign" not in repository.config:
+        return target
+    from git_deployments.signing import signer
+
     sign = signer(repository)
     return Signed(target, sign) if sign else target
 

@@ -4,8 +4,6 @@ Objects first, refs last. Leftovers and unrecorded moves are adopted before the 
 Every transaction names the old value of `live` and `log`, so of two writers one is told to look again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The refs of a deployment, built and taken apart in pairs: pure strings (design, "Refs")."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from git_deployments.names import BadName, decode, encode, encode_half

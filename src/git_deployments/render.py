@@ -7,14 +7,17 @@ one line whatever the values hold.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta, timezone
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from git_deployments.compare import Difference
 from git_deployments.errors import DeploymentsError
 from git_deployments.history import Pointer, State
 from git_deployments.model import Event, Identity, Json, Version, VersionInfo
 from git_deployments.names import shown
+
+if TYPE_CHECKING:  # a rollback tells neither moments nor differences
+    from datetime import datetime
+
+    from git_deployments.compare import Difference
 
 Row = dict[str, Json]
 """One JSON object of the contract (design, "JSON")."""
@@ -47,6 +50,8 @@ def moment(who: Identity) -> str:
 
 
 def _local(who: Identity) -> datetime:
+    from datetime import datetime, timedelta, timezone
+
     minutes = int(who.offset[1:3]) * 60 + int(who.offset[3:5])
     zone = timezone(timedelta(minutes=-minutes if who.offset[0] == "-" else minutes) if minutes < 1440 else timedelta())
     return datetime.fromtimestamp(who.seconds, zone)

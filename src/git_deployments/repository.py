@@ -1,7 +1,5 @@
 """What a repository is and how it is configured: its directories, its hash, `deployments.*`, who writes."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from functools import cached_property

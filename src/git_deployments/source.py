@@ -5,8 +5,6 @@ platform are those of Prefect's page "How to version deployments" and of the pla
 lists of predefined variables.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -284,7 +282,8 @@ def _value(variable: str, env: Mapping[str, str]) -> str | None:
 
 def _filled(template: str, env: Mapping[str, str]) -> str | None:
     """The template with the values of its variables; None where one of them is unset."""
-    values = {variable: _value(variable, env) for variable in re.findall(r"\{(\w+)\}", template)}
+    variables = (part.partition("}")[0] for part in template.split("{")[1:])
+    values = {variable: _value(variable, env) for variable in variables}
     if not all(values.values()):
         return None
     # Azure's collection ends in a slash, a server's URL that somebody set by hand may.
@@ -311,10 +310,11 @@ def _ident(text: str | None) -> str:
     return inner.strip(" .,:;\"'\\")
 
 
-_SCP = re.compile(r"((?:[^/\\\[\]]*@)?(?:\[[^/\]]*\]|[^/\\:\[\]]+))(:(?!:).*)", re.DOTALL)
+# Not compiled here: a rollback asks who runs it, and no more.
+_SCP = r"(?s)((?:[^/\\\[\]]*@)?(?:\[[^/\]]*\]|[^/\\:\[\]]+))(:(?!:).*)"
 """`[user@]host:path`, the host perhaps in brackets (git-clone manual, "GIT URLS")."""
-_DRIVE = re.compile(r"[A-Za-z]:[/\\]")
-_AUTHORITY = re.compile(r"[^/?#]*@[^/?#]*|[^/?#@\[\]]*:(?!\d*(?:[/?#]|$))[^@]*@[^/?#]*|[^/?#]*")
+_DRIVE = r"[A-Za-z]:[/\\]"
+_AUTHORITY = r"[^/?#]*@[^/?#]*|[^/?#@\[\]]*:(?!\d*(?:[/?#]|$))[^@]*@[^/?#]*|[^/?#]*"
 """What stands before a URL's path. The second form is no valid URL, its password holding a `/`, `?` or `#`
 that should have been encoded: it must not stay behind all the same."""
 
@@ -326,7 +326,7 @@ def _parts(url: str) -> tuple[str, str, str]:
     """
     scheme, separator, address = url.partition("://")
     if separator:
-        authority = (_AUTHORITY.match(address) or [""])[0]
+        authority = (re.match(_AUTHORITY, address) or [""])[0]
         return scheme + separator, authority, address[len(authority) :]
-    scp = None if _DRIVE.match(url) else _SCP.fullmatch(url)
+    scp = None if re.match(_DRIVE, url) else re.fullmatch(_SCP, url)
     return ("", scp[1], scp[2]) if scp else ("", "", url)

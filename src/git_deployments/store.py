@@ -5,8 +5,6 @@ Each verb is a decision: a function from the state of a deployment to what is to
 quicker it starts again from a fresh state. `plan` decides and writes nothing.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
