@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from git_deployments import __version__
-from git_deployments.console import App
+from git_deployments.console import App, ending, helps
 from git_deployments.errors import DONE, FATAL, INTERRUPTED, USAGE, DeploymentsError
 from git_deployments.names import shown
 
@@ -78,9 +78,11 @@ class Group(click.Group):
 @click.group(
     cls=Group,
     invoke_without_command=True,
+    add_help_option=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, message="git-deployments %(version)s")
+@ending("--version", help="Show the version and exit.", say=lambda _: f"git-deployments {__version__}")
+@helps
 @click.pass_context
 def group(context: click.Context) -> int | None:
     """Version history, rollback and promotion for workflow deployments, in this Git repository.

@@ -56,6 +56,24 @@ def warn(line: str) -> None:
     note(f"warning: {line}")
 
 
+def ending(*names: str, help: str, say: Callable[[click.Context], str]) -> Callable[[F], F]:  # noqa: A002
+    """An option that says something and ends the command, such as `--help`.
+
+    click's own ones look for a translation of their help, which costs a rollback more than parsing its command line.
+    """
+
+    def end(context: click.Context, _: click.Parameter, given: bool) -> None:
+        if given and not context.resilient_parsing:
+            click.echo(say(context))
+            context.exit()
+
+    return click.option(*names, is_flag=True, is_eager=True, expose_value=False, help=help, callback=end)
+
+
+helps = ending("-h", "--help", help="Show this message and exit.", say=click.Context.get_help)
+"""`-h`."""
+
+
 def as_json(command: F) -> F:
     """`--json`."""
     return click.option("--json", "json", is_flag=True, help="Print JSON.")(command)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from git_deployments import render
-from git_deployments.console import App, F, as_json, note, say, warn
+from git_deployments.console import App, F, as_json, helps, note, say, warn
 from git_deployments.errors import DONE, NOT_LIVE, DeploymentsError
 from git_deployments.history import Pointer, State, find, is_full_name
 from git_deployments.model import Json
@@ -76,13 +76,14 @@ def expects(command: F) -> F:
     )(command)
 
 
-@click.command("rollback")
+@click.command("rollback", add_help_option=False)
 @click.argument("name")
 @click.argument("version", required=False)
 @click.option("--hold", is_flag=True, help="Later deploys and updates do not go live until promote.")
 @expects
 @publishes
 @writes
+@helps
 @click.pass_obj
 def rollback_command(app: App, /, **options: Any) -> int:
     """Make an older version live.
@@ -93,12 +94,13 @@ def rollback_command(app: App, /, **options: Any) -> int:
     return _move(app, options, decide)
 
 
-@click.command("promote")
+@click.command("promote", add_help_option=False)
 @click.argument("name")
 @click.argument("version", required=False)
 @expects
 @publishes
 @writes
+@helps
 @click.pass_obj
 def promote_command(app: App, /, **options: Any) -> int:
     """Make a newer version live (default: the latest); ends a hold."""
