@@ -216,6 +216,28 @@ def test_gpg_signs_and_is_verified_as_well(team: Team, gnupg: Path) -> None:
     assert "may not move live" in team.ada.fatal("promote", "prod", "--push", code=1)
 
 
+def test_a_gpg_key_that_nobody_vouches_for_is_known_by_its_fingerprint_alone(team: Team, gnupg: Path) -> None:
+    """Its owner chose the name on it."""
+    team.ada.git("config", "gpg.format", "openpgp")
+    team.ada.git("config", "--unset", "user.signingKey")
+    ownertrust = "".join(line for line in gpg("--export-ownertrust").splitlines(keepends=True) if line.startswith("#"))
+    (gnupg / "trustdb.gpg").unlink()
+    gpg("--import-ownertrust", stdin=ownertrust)
+    team.hub.git("config", "deployments.etl/*.mayMove", "ada@example.com, Ada <ada@example.com>")
+    refused(team.ada, "rollback", "prod", "--push", saying="Ada <ada@example.com> signed it, who may not move live")
+    team.ada.ok("update", "prod", "paused=true", "--push")
+    (fingerprint,) = {
+        line.split(":")[9] for line in gpg("--list-keys", "--with-colons").splitlines() if line[:3] == "fpr"
+    }
+    team.hub.git("config", "--add", "deployments.etl/*.mayMove", fingerprint)
+    team.ada.ok("rollback", "prod", "--push")
+
+
+def gpg(*arguments: str, stdin: str = "") -> str:
+    command = ["gpg", "--batch", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=True).stdout
+
+
 # Asking for it
 
 
@@ -315,6 +337,34 @@ def test_who_may_move_live(team: Team, keys: Keys) -> None:
     team.ada.ok("pull")
     team.ada.ok("push")
     assert team.hub.live("ml/dev") == 1
+
+
+def test_who_may_not_move_live_neither_begins_nor_ends_a_hold(team: Team, keys: Keys) -> None:
+    team.ada.ok("rollback", "prod", "--push")
+    team.hub.git("config", "deployments.etl/prod.mayMove", "bob@example.com")
+    refused(team.ada, "rollback", "prod", "v1", "--hold", "--push", saying="who may not move live")
+    keys.give(team.bob, "bob")
+    team.bob.ok("pull")
+    team.bob.ok("rollback", "prod", "v1", "--hold", "--push")
+    team.ada.ok("pull")
+    refused(team.ada, "promote", "prod", "v1", "--push", saying="who may not move live")
+    assert team.hub.run("fsck", "--signatures").out.count("who may not move live") == 3
+
+
+def test_live_does_not_go_unsigned_with_a_purge(team: Team, keys: Keys) -> None:
+    team.hub.git("config", "deployments.allowDelete", "true")
+    team.hub.git("config", "deployments.etl/*.mayMove", "bob@example.com")
+    keys.give(team.bob, "bob")
+    team.bob.ok("pull")
+    refs = [f":{ref}" for ref in team.hub.refs()]
+    before = team.hub.refs()
+    result = push(team.ada, *refs)
+    assert result.code == 1
+    assert "etl/prod: live may not go with its log, since nobody signs that" in result.err
+    assert team.hub.refs() == before
+    team.bob.ok("delete", "prod", "-y", "--push")
+    assert push(team.ada, f":{LOG}").code == 0
+    assert team.hub.refs() == {}
 
 
 def test_several_patterns_allow_what_any_of_them_allows(team: Team, keys: Keys) -> None:

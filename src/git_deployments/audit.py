@@ -602,11 +602,12 @@ class Mark(NamedTuple):
     commit: str
     action: str
     moves: bool
-    """It makes another version live, or none."""
+    """It makes another version live, or none; or it decides whether later ones go live."""
 
 
 def _mark(event: Event) -> Mark:
-    return Mark(event.name, event.commit, event.action, event.before != event.after)
+    moves = event.before != event.after or event.action in ("promote", "rollback")  # which begin and end a hold
+    return Mark(event.name, event.commit, event.action, moves)
 
 
 def _check_signatures(repository: Repository, state: State, log: str) -> Findings:

@@ -21,6 +21,7 @@ from git_deployments.model import Event
 from git_deployments.names import fold, shown
 from git_deployments.refs import LIVE, LOG, ROOT, SOURCES, VERSIONS, Ref, parse_ref
 from git_deployments.repository import KEEP_REFS, MAX_SNAPSHOT, Repository
+from git_deployments.signing import may_move
 
 LARGEST = 4 << 20
 """Bytes that a commit or tree may have; documents have a limit of their own."""
@@ -167,7 +168,7 @@ def _check(repository: Repository, rules: Rules, push: _Push, marks: list[Mark])
     if push.overtaken:
         yield OVERTAKEN
     elif push.after(LOG) is None:
-        yield from _without_log(rules, push)
+        yield from _without_log(repository, rules, push)
     else:
         yield from _with_log(repository, rules, push, marks)
 
@@ -201,7 +202,7 @@ def _incoming(repository: Repository, push: _Push, known: Event | None) -> Incom
     return incoming(repository, push.name, log, known)
 
 
-def _without_log(rules: Rules, push: _Push) -> Iterator[str]:
+def _without_log(repository: Repository, rules: Rules, push: _Push) -> Iterator[str]:
     """The push leaves the deployment no log."""
     if push.before.log is None and any(change.new for change in push.changes.values()):
         yield "it has no log here and the push brings none; 'git deployments push' brings it along"
@@ -209,6 +210,11 @@ def _without_log(rules: Rules, push: _Push) -> Iterator[str]:
         yield (
             "its log may not be removed, since deployments.allowDelete is not set on the server; "
             "'git deployments delete' without --purge keeps it"
+        )
+    elif push.before.live and may_move(repository, push.name) is not None:
+        yield (
+            "live may not go with its log, since nobody signs that (deployments.<pattern>.mayMove); "
+            "'git deployments delete' and push first, then delete --purge"
         )
     elif _left(push):
         yield f"its log may only go together with all its refs; {', '.join(_left(push))} would stay"

@@ -180,6 +180,10 @@ def may_move(repository: Repository, name: str) -> list[str] | None:
 
 
 def is_among(signature: Signature, signers: Iterable[str]) -> bool:
-    """The signer is listed: as git names it, by its address alone, or by its key."""
+    """The signer is listed: as git names it, by its address alone, or by its key.
+
+    Anybody can make an OpenPGP key in anybody's name: of one that is not trusted only the key itself counts.
+    """
     address = signature.signer.rpartition("<")[2].removesuffix(">")
-    return any(one in (signature.signer, address, *signature.keys) for one in signers if one)
+    known = signature.keys if signature.status == "U" else (signature.signer, address, *signature.keys)
+    return any(one in known for one in signers if one)
