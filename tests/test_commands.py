@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from git_deployments import cli
+from git_deployments import cli, render
 
 from .conftest import Project
 
@@ -410,3 +410,10 @@ def test_large_texts_pass(project: Project) -> None:
     project.manifest("x" * (1 << 20))
     assert "deployments.maxSnapshotSize" in project.fatal("deploy")
     assert json.loads(project.git("show", "refs/deployments/etl/prod/live:deployment.json"))["description"][:1] == "x"
+
+
+def test_an_array_of_json_has_its_rows_as_they_are_alone() -> None:
+    rows: list[render.Row] = [{"name": 'a"\n\u202e,\n  b', "live": None, "held": False}, {"info": {"a": [1, "x"]}}, {}]
+    text = "".join(render.json_array(rows))
+    assert text == "[\n" + ",\n".join(map(render.json_text, rows)) + "\n]"
+    assert json.loads(text) == rows

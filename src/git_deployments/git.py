@@ -23,6 +23,9 @@ DURABLE = ("-c", "core.fsync=committed,loose-object,pack-metadata,reference", "-
 LOCK_WAIT = ("-c", "core.filesRefLockTimeout=2000", "-c", "core.packedRefsTimeout=5000")
 """Milliseconds that git itself waits for somebody else's lock before it gives up."""
 
+_FIRST_REF = ("-c", "core.warnAmbiguousRefs=false")
+"""The ref of exactly that name comes first (git manual, gitrevisions); git need not look for five others to warn of."""
+
 SYMBOLIC = "symbolic"
 """Stands for the object id of a symbolic ref."""
 _CHUNK = 1 << 16
@@ -206,7 +209,7 @@ class Reading:
 
     def start(self) -> None:
         """Start the process ahead of the first question."""
-        self._process = self._process or self._git.start("cat-file", "--batch")
+        self._process = self._process or self._git.start(*_FIRST_REF, "cat-file", "--batch")
 
     def object(self, oid: str, largest: int | None = None) -> Object:
         """The object of a full id. Raises `Oversized` where it has more than `largest` bytes (None: `self.largest`)."""
@@ -231,7 +234,7 @@ class Reading:
             raise
 
     def _ask(self, names: list[str]) -> Process:
-        process = self._process or self._git.start("cat-file", "--batch")
+        process = self._process or self._git.start(*_FIRST_REF, "cat-file", "--batch")
         self._process = process
         try:
             os.write(process.stdin, "".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape"))

@@ -20,6 +20,7 @@ RESERVED = frozenset(("live", "log", "versions", "sources", "head"))
 _BANNED = "/%&><"
 _UNSAFE = frozenset(' ~^:?*[\\"|' + "".join(map(chr, range(32))) + "\x7f")
 _DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))])
+_TAKEN = RESERVED | _DEVICES
 
 
 class BadName(DeploymentsError):
@@ -28,6 +29,8 @@ class BadName(DeploymentsError):
 
 def check(name: str) -> None:
     """Raise `BadName` unless `name` is a full name that Prefect and git can both carry."""
+    if _is_plain_name(name):
+        return
     halves = name.split("/")
     if len(halves) > 2:
         raise BadName(f"bad name '{shown(name)}': at most one '/' is allowed, between flow and deployment")
@@ -70,6 +73,8 @@ def _shown_character(character: str) -> str:
 
 def encode(name: str) -> str:
     """The ref form of a full name: `my flow/prod` becomes `my%20flow/prod`. Raises `BadName`."""
+    if _is_plain_name(name):
+        return name
     check(name)
     return "/".join(map(encode_half, name.split("/")))
 
@@ -87,11 +92,21 @@ def decode(encoded: str) -> str:
 
 def encode_half(half: str) -> str:
     """One part of a name, or of a remote's, as a single component of a ref."""
-    plain = half.replace("-", "").replace("_", "")
-    if half.isascii() and plain.isalnum() and half[0] != "-" and half.lower() not in _DEVICES:
+    if _is_plain(half):
         return half
     encode_at = _risky_places(half)
     return "".join(_percent(c) if i in encode_at or c in _UNSAFE else c for i, c in enumerate(half))
+
+
+def _is_plain_name(name: str) -> bool:
+    """A name that needs no closer look; thousands are looked at for a list."""
+    flow, slash, half = name.rpartition("/")
+    return len(name) <= LONGEST and _is_plain(half) and (not slash or _is_plain(flow))
+
+
+def _is_plain(half: str) -> bool:
+    plain = half.replace("-", "").replace("_", "")
+    return half.isascii() and plain.isalnum() and half[0] != "-" and half.lower() not in _TAKEN
 
 
 def _risky_places(half: str) -> set[int]:

@@ -146,9 +146,14 @@ def json_text(value: Json) -> str:
 
 def json_array(rows: Iterable[Row]) -> Iterator[str]:
     """A JSON array, written while its rows are read."""
+    import json
+
+    # With an indent Python's encoder is not the one in C; a row without nested values can do without.
+    flat = json.JSONEncoder(ensure_ascii=False, separators=(",\n  ", ": ")).encode
     separator = "[\n"
     for row in rows:
-        yield separator + json_text(row)
+        is_flat = row and not any(isinstance(value, (dict, list)) for value in row.values())
+        yield separator + (f"{{\n  {flat(row)[1:-1]}\n}}" if is_flat else json_text(row))
         separator = ",\n"
     yield "[]" if separator == "[\n" else "\n]"
 
