@@ -239,3 +239,24 @@ def test_a_new_entrypoint_brings_its_schema_from_the_source_commit(project: Proj
     schema = json.loads(project.ok("show", "prod", "--key", "parameter_openapi_schema").out)
     assert list(schema["properties"]) == ["day"]
     assert "nope.py" in project.fatal("update", "prod", "entrypoint=nope.py:x")
+
+
+def test_an_entry_whose_facts_are_not_there_is_named(project: Project) -> None:
+    project.manifest(version_type="vcs:gitlab")
+    line = project.fatal("deploy")
+    for words in ("prefect.yaml:1", "'prod'", "vcs:gitlab", "CI_COMMIT_SHA is not set"):
+        assert words in line
+    assert project.fatal("deploy", "--version-type", "vcs:github").startswith("fatal: version type 'vcs:github'")
+
+
+def test_standard_input_has_one_name(project: Project) -> None:
+    for entry in ("{name: p, nope: 1}", "{name: p, entrypoint: 'nope.py:f'}", "{name: p, flow_name: 'a%b'}"):
+        refused = project.run("deploy", "-f", "-", stdin=f"deployments: [{entry}]")
+        assert (refused.code, refused.err.partition(":1")[0]) == (128, "fatal: standard input")
+
+
+def test_a_schedule_with_a_strange_key_is_told_each_known_one_once(project: Project) -> None:
+    project.manifest(schedules=[{"interval": 60, "zzz": 1}])
+    known = project.fatal("deploy").partition("known here: ")[2].split(", ")
+    assert "interval" in known
+    assert len(known) == len(set(known))

@@ -74,6 +74,16 @@ def test_a_version_as_json(versions: Project) -> None:
     assert (row["version_info"]["type"], row["version_info"]["branch"]) == ("vcs:git", "main")
 
 
+def test_live_as_json_is_that_version(versions: Project) -> None:
+    versions.ok("rollback", "prod")
+    live = versions.ok("live", "prod", "--json").json
+    assert live == versions.ok("versions", "prod", "--json").json[1]
+    assert (live["number"], live["live"]) == (2, True)
+    assert versions.ok("live", "etl/prod", "--format", "%(number) %(version_info.branch)").out == "2 main\n"
+    assert versions.run("live", "etl/nope", "--json") == (1, "", "")
+    assert versions.run("live", "etl/prod", "--json", "--oid").code == 129
+
+
 def test_show_for_people_and_scripts(versions: Project) -> None:
     out = versions.ok("show", "prod", "1").out
     assert "etl/prod v1 (0.0.1)" in out
@@ -161,6 +171,16 @@ def test_diff(versions: Project) -> None:
     versions.ok("rollback", "prod")
     assert versions.ok("diff", "prod").out.splitlines()[0] == "etl/prod v2 → v3"
     assert versions.ok("diff", "prod", "1").out.splitlines()[0] == "etl/prod v1 → v2"
+
+
+def test_diff_and_fsck_in_a_format_of_ones_own(versions: Project) -> None:
+    lines = versions.ok("diff", "prod", "1", "2", "--format", "%(key): %(from) > %(to)").out.splitlines()
+    assert lines[0] == "description: d1 > d2"
+    assert versions.run("diff", "prod", "--exit-code", "--format", "%(key)").code == 1
+    assert versions.run("diff", "prod", "--code", "--format", "%(key)").code == 129
+    assert versions.ok("fsck", "--format", "%(name) %(problem)").out == ""
+    versions.git("update-ref", "refs/deployments/etl/prod/live", "refs/deployments/etl/prod/versions/1")
+    assert versions.ok("fsck", "--format", "%(name) %(notice)").out == "etl/prod true\n"
 
 
 def test_diff_of_code_is_gits_own(versions: Project) -> None:
@@ -253,6 +273,25 @@ def test_names_with_spaces_in_hints_can_be_pasted(project: Project) -> None:
     project.deploy("one", name="my prod")
     out = project.deploy("two", name="my prod").out
     assert "undo: git deployments rollback 'etl/my prod' v1" in out
+
+
+def test_commands_in_errors_can_be_pasted(project: Project) -> None:
+    project.deploy(name="it's", flow="a b")
+    shell = """'a b/it'"'"'s'"""
+    assert f"git deployments rollback {shell} VERSION" in project.fatal("rollback", "it's")
+    assert f"git deployments versions {shell}" in project.fatal("show", "it's", "9")
+    assert f"git deployments log {shell}" in project.fatal("show", "it's", "previous")
+    assert f"git deployments log {shell}" in project.fatal("promote", "it's", "--expect-live", "none", code=5)
+    project.deploy("2", name="it's", flow="a b")
+    assert f"git deployments rollback {shell} v1" in project.fatal("promote", "it's", "1")
+    project.ok("rollback", "it's")
+    assert f"git deployments promote {shell} v2" in project.fatal("rollback", "it's", "2")
+    assert f"git deployments promote {shell}" in project.ok("status").out
+
+
+def test_a_name_in_another_case_is_told_apart(versions: Project) -> None:
+    versions.deploy(name="prod", flow="other")
+    assert "did you mean 'etl/prod'?" in versions.fatal("show", "ETL/Prod")
 
 
 # Terminal

@@ -42,7 +42,7 @@ def test_by_commit_and_by_source_commit(versions: Project) -> None:
     "words", ["9", "v0", "nope", "abcdef1", "name:1", "commit:1234567", "source:live", "", "number:x"]
 )
 def test_what_names_no_version_says_where_to_look(versions: Project, words: str) -> None:
-    assert "'git deployments versions etl/prod' shows all" in versions.fatal("show", "prod", words)
+    assert "to see all: git deployments versions etl/prod" in versions.fatal("show", "prod", words)
 
 
 def test_readings_that_differ_are_an_error_that_lists_explicit_forms(versions: Project) -> None:

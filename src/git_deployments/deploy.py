@@ -13,7 +13,7 @@ from typing import NamedTuple
 from git_deployments import checkout, manifest, source, yamltext
 from git_deployments.errors import DeploymentsError
 from git_deployments.history import choices, matching
-from git_deployments.manifest import BadManifest, Context, Draft
+from git_deployments.manifest import BadManifest, Context, Draft, file_of
 from git_deployments.model import Entry, Json, Place, Source, Version, VersionInfo, Watch, unwatched
 from git_deployments.names import check, shown
 from git_deployments.record import Draft as VersionDraft
@@ -169,7 +169,7 @@ def _choose(candidates: list[_Candidate], request: Request) -> list[_Candidate]:
 
 def _where(candidate: _Candidate) -> str:
     place = candidate.draft.place
-    return f"{shown(place.file)}:{place.line}"
+    return f"{file_of(place)}:{place.line}"
 
 
 class _Work:
@@ -281,7 +281,10 @@ class _Work:
             raise self._placed(candidate, candidate.problem or BadEntrypoint("it has no name"))
         entry = manifest.expand(draft, self.context)
         label = request.label or entry.label
-        info = self._info(request.version_type or entry.version_type, label)
+        try:
+            info = self._info(request.version_type or entry.version_type, label)
+        except source.SourceUnknown as problem:
+            raise problem if request.version_type else self._placed(candidate, problem) from None
         present = bool(info.commit_sha) and checkout.present(self.repository, info.commit_sha or "")
         self.warnings += entry.warnings
         self.warnings += source.notes(info, self.checkout, present)

@@ -13,7 +13,7 @@ from git_deployments.codec import SETTINGS_FILE, SNAPSHOT, parse_document, parse
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import SYMBOLIC, Damaged, Object, text
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Identity, Json, Version
-from git_deployments.names import BadName, check, decode, encode, shown
+from git_deployments.names import BadName, check, decode, encode, fold, shown
 from git_deployments.refs import LIVE, LOG, REMOTE_ROOT, ROOT, SOURCES, VERSIONS, live_ref, parse_ref, prefix
 from git_deployments.repository import Repository
 
@@ -233,8 +233,9 @@ def nearest(known: Iterable[str], words: str) -> str | None:
     """The name, or the half of one, that was likely meant."""
     from difflib import get_close_matches
 
-    names = list(known)
-    return next(iter(get_close_matches(words, [*names, *(name.rpartition("/")[2] for name in names)], 1)), None)
+    by_form = {fold(form): form for name in known for form in (name.rpartition("/")[2], name)}
+    near = get_close_matches(fold(words), by_form, 1)
+    return by_form[near[0]] if near else None
 
 
 def is_full_name(words: str) -> bool:

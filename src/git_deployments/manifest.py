@@ -153,7 +153,7 @@ def read(data: bytes, place: Place, env: Mapping[str, str]) -> tuple[Draft, ...]
     Checks whatever needs no variable but those in the names, of the whole file. Raises `BadManifest`.
     """
     try:
-        top = yamltext.load(data, _file(place))
+        top = yamltext.load(data, file_of(place))
     except BadYaml as error:
         raise BadManifest(str(error)) from None
     _check_keys(top, _TOP_KEYS, lambda key, reason: BadManifest(f"{_at(place, top.lines[key])}: {reason}"))
@@ -182,7 +182,7 @@ def draft_of(entry: Mapping[str, Json], place: Place, env: Mapping[str, str]) ->
     try:
         return _draft(yamltext.of_json(dict(entry)), place, env, None, ())
     except BadYaml as error:
-        raise BadManifest(f"{_file(place)}: {error}") from None
+        raise BadManifest(f"{file_of(place)}: {error}") from None
 
 
 def expand(draft: Draft, context: Context) -> Entry:
@@ -355,7 +355,7 @@ def _nearest(key: str, known: Collection[str]) -> str:
     import difflib
 
     near = difflib.get_close_matches(key[:80], list(known), 1, 0.5)
-    return f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(sorted(known))}"
+    return f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(sorted(set(known)))}"
 
 
 def _given(node: Map, key: str) -> Node | None:
@@ -787,10 +787,11 @@ def _line_of(node: Node, path: str, line: int) -> int:
 
 
 def _at(place: Place, line: int) -> str:
-    return f"{_file(place)}:{line}"
+    return f"{file_of(place)}:{line}"
 
 
-def _file(place: Place) -> str:
+def file_of(place: Place) -> str:
+    """The manifest as messages call it."""
     return "standard input" if place.file == "-" else shown(place.file)
 
 

@@ -16,7 +16,7 @@ from git_deployments.console import App, F, as_json, helps, note, say, warn
 from git_deployments.errors import DONE, NOT_LIVE, DeploymentsError
 from git_deployments.history import Pointer, State, find, is_full_name
 from git_deployments.model import Json
-from git_deployments.names import shown
+from git_deployments.names import quoted, shown
 from git_deployments.reason import check_reason
 from git_deployments.record import Record
 from git_deployments.refs import ROOT, live_ref, log_ref, version_ref
@@ -231,7 +231,7 @@ def _written_and_published(repository: Repository, manner: Manner, wanted: Wante
 
 
 def _tell_unpublished(repository: Repository, outcomes: list[Outcome], manner: Manner) -> None:
-    changed = [render.quoted(outcome.name) for outcome in outcomes if outcome.record]
+    changed = [quoted(outcome.name) for outcome in outcomes if outcome.record]
     if manner.push or manner.quiet or not changed or not repository.remotes:
         return
     from git_deployments.checkout import default_remote
@@ -239,7 +239,7 @@ def _tell_unpublished(repository: Repository, outcomes: list[Outcome], manner: M
     remote = manner.remote or default_remote(repository)
     if remote:
         names = changed if len(changed) <= 5 else []
-        note(f"not published: {' '.join(['git deployments push', render.quoted(remote), *names])}")
+        note(f"not published: {' '.join(['git deployments push', quoted(remote), *names])}")
 
 
 def _from_to(before: int | None, after: int | None) -> str:
@@ -315,13 +315,13 @@ def _tell_move(repository: Repository, outcome: Outcome) -> None:
     if record.action == "delete":
         say(f"{name}: deleted, {pointed_at(before)} was live; its log stays")
         if before:
-            say(f"undo: git update-ref {render.quoted(live_ref(record.name))} {before.commit}")
+            say(f"undo: git update-ref {quoted(live_ref(record.name))} {before.commit}")
         return
     if before and after and before.commit == after.commit:
         holds = record.event.held
         say(f"{name}: {pointed_at(after)} stays live; {'held until promote' if holds else 'the hold is over'}")
         again, option = ("promote", "") if holds else ("rollback", " --hold")
-        say(f"undo: git deployments {again} {render.quoted(record.name)} v{after.number}{option}")
+        say(f"undo: git deployments {again} {quoted(record.name)} v{after.number}{option}")
         return
     verb = "rolled back" if record.action == "rollback" else "promoted"
     held = "; held until promote" if record.event.held else ""

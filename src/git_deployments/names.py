@@ -71,6 +71,15 @@ def _shown_character(character: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def quoted(name: str) -> str:
+    """A name as a shell takes it, for the commands that messages name."""
+    if name.isascii() and name.replace("/", "").replace("-", "").replace("_", "").replace(".", "").isalnum():
+        return name
+    import shlex
+
+    return shlex.quote(shown(name))
+
+
 def encode(name: str) -> str:
     """The ref form of a full name: `my flow/prod` becomes `my%20flow/prod`. Raises `BadName`."""
     if _is_plain_name(name):

@@ -12,7 +12,7 @@ import click
 from git_deployments import render
 from git_deployments.answers import Answers, show_row
 from git_deployments.compare import Difference, two_versions, version_differences
-from git_deployments.console import App, as_json, as_rows, emit, emit_one, note, progress, say, warn
+from git_deployments.console import App, as_rows, emit, emit_one, note, progress, say, warn
 from git_deployments.errors import DONE, NO, DeploymentsError
 from git_deployments.history import (
     Pointer,
@@ -24,6 +24,7 @@ from git_deployments.history import (
     live_version,
     match,
     named,
+    pointer,
     properties,
     settings,
     states,
@@ -31,7 +32,7 @@ from git_deployments.history import (
     versions,
 )
 from git_deployments.model import Event, Json, Version
-from git_deployments.names import BadName, check, decode, shown
+from git_deployments.names import BadName, check, decode, quoted, shown
 from git_deployments.render import Row
 from git_deployments.repository import Repository
 from git_deployments.resolve import resolve
@@ -221,12 +222,18 @@ def _shown_whole(app: App, state: State, version: Version, row: Row) -> Iterator
 @click.argument("name")
 @click.option("--oid", is_flag=True, help="Print the version's commit id instead.")
 @click.option("--source", is_flag=True, help="Print the commit id of its code instead.")
+@as_rows
 @click.pass_obj
-def live_command(app: App, name: str, oid: bool, source: bool) -> int:
+def live_command(app: App, name: str, oid: bool, source: bool, json: bool, template: str | None) -> int:
     """Print the number of the live version; exit 1 and say nothing if there is none."""
-    if oid and source:
-        raise click.UsageError("--oid and --source exclude each other")
-    found = _live(app.repository, name)
+    if oid + source + (json or template is not None) > 1:
+        raise click.UsageError("--oid, --source and --json or --format exclude each other")
+    repository = app.repository
+    found = _live(repository, name)
+    if found and (json or template is not None):
+        row = render.version_row(found, found.commit, creator(repository, pointer(found)))
+        emit_one(row, json, template, render.VERSION_FIELDS)
+        return DONE
     answer = None
     if found:
         answer = found.commit if oid else found.source.commit if source else str(found.number)
@@ -283,53 +290,68 @@ def _event_cells(found: Iterable[Event]) -> Iterator[tuple[str, ...]]:
 @click.option("--exit-code", is_flag=True, help="Exit 1 if they differ.")
 @click.option("--code", is_flag=True, help="Show git's diff of the two source commits instead.")
 @click.option("--server", is_flag=True, help="Show how the Prefect server differs from the live version instead.")
-@as_json
+@as_rows
 @click.pass_obj
 def diff_command(
-    app: App, name: str, a: str | None, b: str | None, exit_code: bool, code: bool, server: bool, json: bool
+    app: App,
+    name: str,
+    a: str | None,
+    b: str | None,
+    exit_code: bool,
+    code: bool,
+    server: bool,
+    json: bool,
+    template: str | None,
 ) -> int:
     """Show the properties in which two versions differ.
 
     Default: live against latest, or previous against live where the latest is live. With A alone: A against live.
     """
+    if code and (json or template is not None):
+        raise click.UsageError("--code shows git's own diff and goes with neither --json nor --format")
     repository = app.repository
     state = find(repository, name)
     if server:
         if code or a is not None:
             raise click.UsageError("--server compares the live version and takes neither versions nor --code")
-        return _server_diff(app, state, exit_code, json)
+        return _server_diff(app, state, exit_code, json, template)
     before, after = two_versions(repository, state, a, b)
     if code:
         return _code_diff(app, before, after, exit_code)
     found = list(version_differences(repository, before, after))
-    if json:
-        say(render.json_text(_diff_row(before, after, found)))
-    elif found:
-        app.page()
-        palette = app.palette
-        say(palette.paint("bold", f"{shown(state.name)} v{before.number} → v{after.number}"))
-        for difference in found:
-            _say_all(render.difference_lines(difference, palette))
+    heading = f"v{before.number} → v{after.number}"
+    _tell_differences(app, _sides_row(before, after), heading, found, json, template)
     return NO if exit_code and found else DONE
 
 
-def _server_diff(app: App, state: State, exit_code: bool, json: bool) -> int:
+def _tell_differences(
+    app: App, sides: Row, heading: str, found: list[Difference], json: bool, template: str | None
+) -> None:
+    """What was compared, and key by key how it differs; a `--format` has a line for each key."""
+    changes = list(map(render.difference_row, found))
+    if json:
+        say(render.json_text({**sides, "changes": [*changes]}))
+    elif template is not None:
+        emit(changes, json, template, render.DIFFERENCE_FIELDS)
+    elif found:
+        app.page()
+        palette = app.palette
+        say(palette.paint("bold", f"{shown(str(sides['name']))} {heading}"))
+        for difference in found:
+            _say_all(render.difference_lines(difference, palette))
+
+
+def _server_diff(app: App, state: State, exit_code: bool, json: bool, template: str | None) -> int:
     from git_deployments.serving import server_drift
 
     found = server_drift(app.repository, [state])[state.name]
     live = state.live
     assert live is not None
-    if json:
-        row: Row = {"name": state.name, "number": live.number, "server": _standing_at(found)}
-        say(render.json_text({**row, "changes": [render.difference_row(one) for one in found or ()]}))
-    elif found is None:
-        say(f"{shown(state.name)} is not on the server; git deployments apply {shown(state.name)} --create")
-    elif found:
-        app.page()
-        palette = app.palette
-        say(palette.paint("bold", f"{shown(state.name)} server → v{live.number}"))
-        for difference in found:
-            _say_all(render.difference_lines(difference, palette))
+    if found is None and not json and template is None:
+        say(f"{shown(state.name)} is not on the server; git deployments apply {quoted(state.name)} --create")
+    else:
+        sides: Row = {"name": state.name, "number": live.number, "server": _standing_at(found)}
+        _tell_differences(app, sides, f"server → v{live.number}", found or [], json, template)
     return NO if exit_code and found != [] else DONE
 
 
@@ -338,12 +360,11 @@ def _standing_at(found: list[Difference] | None) -> str:
     return "absent" if found is None else "differs" if found else "same"
 
 
-def _diff_row(before: Version, after: Version, found: list[Difference]) -> Row:
+def _sides_row(before: Version, after: Version) -> Row:
     return {
         "name": before.name,
         "from": {"number": before.number, "commit": before.commit, "source": before.source.commit},
         "to": {"number": after.number, "commit": after.commit, "source": after.source.commit},
-        "changes": [render.difference_row(difference) for difference in found],
     }
 
 
@@ -406,10 +427,10 @@ def _drift(repository: Repository, found: list[State]) -> dict[str, list[Differe
 
 def _drift_lines(name: str, differing: list[Difference] | None) -> Iterator[str]:
     if differing is None:
-        yield f"{shown(name)}: not on the server; git deployments apply {shown(name)} --create"
+        yield f"{shown(name)}: not on the server; git deployments apply {quoted(name)} --create"
     elif differing:
         keys = ", ".join(dict.fromkeys(shown(one.key.partition(".")[0]) for one in differing))
-        yield f"{shown(name)}: the server differs in {keys}; git deployments diff {shown(name)} --server"
+        yield f"{shown(name)}: the server differs in {keys}; git deployments diff {quoted(name)} --server"
 
 
 STATUS_FIELDS = (
@@ -438,7 +459,7 @@ def _status_row(state: State, remote: str | None, compared: Standing | None) -> 
 
 def _standing_lines(name: str, remote: str, compared: Standing) -> Iterator[str]:
     here, there = compared
-    where, shell = shown(remote), f"{shown(remote)} {shown(name)}"
+    where, shell = shown(remote), f"{quoted(remote)} {quoted(name)}"
     if here and there:
         yield (f"{shown(name)}: diverged: {here} unpublished and {there} more at {where}; git deployments pull {shell}")
     elif here:
@@ -448,7 +469,7 @@ def _standing_lines(name: str, remote: str, compared: Standing) -> Iterator[str]
 
 
 def _status_lines(repository: Repository, state: State) -> Iterator[str]:
-    name, live, latest = shown(state.name), state.live, state.latest
+    name, shell, live, latest = shown(state.name), quoted(state.name), state.live, state.latest
     if state.breach:
         yield f"{name}: damaged: {state.breach}"
         return
@@ -462,11 +483,11 @@ def _status_lines(repository: Repository, state: State) -> Iterator[str]:
         numbers = ", ".join(f"v{version.number}" for version in state.leftovers)
         yield f"{name}: not in the log: {numbers}; the next write adopts it"
     if live is None:
-        yield f"{name}: nothing is live; git deployments promote {name}"
+        yield f"{name}: nothing is live; git deployments promote {shell}"
     elif latest and live.number < latest.number:
-        yield f"{name}: {_why_older(repository, state, live, latest)}; git deployments promote {name}"
+        yield f"{name}: {_why_older(repository, state, live, latest)}; git deployments promote {shell}"
     if state.held:
-        yield f"{name}: held: new versions do not go live until: git deployments promote {name}"
+        yield f"{name}: held: new versions do not go live until: git deployments promote {shell}"
 
 
 def _why_older(repository: Repository, state: State, live: Pointer, latest: Pointer) -> str:
@@ -523,9 +544,9 @@ def export_command(app: App, names: tuple[str, ...], output: str | None) -> int:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--repair", is_flag=True, help="Restore what can be derived; record unrecorded moves; remove old locks.")
 @click.option("--signatures", "signed", is_flag=True, help="Every event must be signed, and by who may do it.")
-@as_json
+@as_rows
 @click.pass_obj
-def fsck_command(app: App, names: tuple[str, ...], repair: bool, signed: bool, json: bool) -> int:
+def fsck_command(app: App, names: tuple[str, ...], repair: bool, signed: bool, json: bool, template: str | None) -> int:
     """Check every rule of the format; exit 1 if one is broken."""
     from git_deployments import audit
 
@@ -538,12 +559,14 @@ def fsck_command(app: App, names: tuple[str, ...], repair: bool, signed: bool, j
     for finding in audit.check(repository, wanted, progress("Checking deployments"), signed):
         breaches += not finding.notice
         rows.append({"name": finding.name or None, "problem": finding.problem, "notice": finding.notice})
-        if not json:
+        if not json and template is None:
             kind = "notice" if finding.notice else "error"
             say(f"{kind}: {shown(finding.name) + ': ' if finding.name else ''}{finding.problem}")
-    if json:
-        say(render.json_text(list(rows)))
+    emit(rows, json, template, FINDING_FIELDS)
     return NO if breaches else DONE
+
+
+FINDING_FIELDS = ("name", "problem", "notice")
 
 
 def _to_check(repository: Repository, words: tuple[str, ...]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from git_deployments.errors import DeploymentsError
 from git_deployments.history import Pointer, State
 from git_deployments.model import Event, Identity, Json, Version, VersionInfo
-from git_deployments.names import shown
+from git_deployments.names import quoted, shown
 
 if TYPE_CHECKING:  # a rollback tells neither moments nor differences
     from datetime import datetime
@@ -299,15 +299,6 @@ def event_cells(event: Event) -> tuple[str, ...]:
     return (when(event.author), event.action, made, move, shown(event.author.name), first_line(event.reason))
 
 
-def quoted(name: str) -> str:
-    """A name as a shell takes it."""
-    if name.isascii() and name.replace("/", "").replace("-", "").replace("_", "").replace(".", "").isalnum():
-        return name
-    import shlex
-
-    return shlex.quote(shown(name))
-
-
 def undo(name: str, before: Pointer | None, after: Pointer | None) -> str:
     """The command that takes a move back: `before` was live, `after` is."""
     if before is None:
@@ -377,4 +368,5 @@ LIST_FIELDS = (
     "name", "live", "latest", "version", "commit", "source", "paused", "held", "updated", "updated_by",
 )  # fmt: skip
 LOG_FIELDS = ("name", "action", "number", "from", "to", "reason", "at", "by", "commit")
+DIFFERENCE_FIELDS = ("key", "from", "to")
 SHOW_FIELDS = (*VERSION_FIELDS, "properties", "settings")

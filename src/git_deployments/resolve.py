@@ -23,7 +23,7 @@ from git_deployments.history import (
     versions,
 )
 from git_deployments.model import Version
-from git_deployments.names import brief, label_fault, shown
+from git_deployments.names import brief, label_fault, quoted, shown
 from git_deployments.repository import Repository
 
 WORDS = ("live", "latest", "previous")
@@ -65,7 +65,7 @@ def resolve(repository: Repository, state: State, words: str) -> Version:
     if not found:
         raise UnknownVersion(
             f"'{shown(state.name)}' has no version '{shown(given)}'; "
-            f"'git deployments versions {shown(state.name)}' shows all"
+            f"to see all: git deployments versions {quoted(state.name)}"
         )
     if len(found) > 1:
         raise _ambiguous(state, words, list(found.values()))
@@ -80,7 +80,7 @@ def _word(repository: Repository, state: State, word: str) -> Pointer:
     if pointer is None:
         name = shown(state.name)
         what = {"live": "no live version", "latest": "no version"}.get(word, "no version to go back to")
-        raise Nothing(f"'{name}' has {what}; 'git deployments log {name}' shows how it came so")
+        raise Nothing(f"'{name}' has {what}; to see how it came so: git deployments log {quoted(state.name)}")
     return pointer
 
 

@@ -32,7 +32,7 @@ from git_deployments.history import (
     version_at,
 )
 from git_deployments.model import Event, Json, Version
-from git_deployments.names import fold, shown
+from git_deployments.names import fold, quoted, shown
 from git_deployments.record import Draft, Record, Step, build, check_writable, commit, index_is_due
 from git_deployments.refs import live_ref, log_ref, source_ref, version_ref
 from git_deployments.repository import Repository, Who
@@ -337,21 +337,21 @@ def rolling_back(repository: Repository, words: str | None, hold: bool, reason: 
 
     def decide(state: State) -> Decision:
         _check_present(repository, state, expect)
-        name = shown(state.name)
+        name, shell = shown(state.name), quoted(state.name)
         if state.live is None:
             raise Nothing(
-                f"'{name}' has no live version to roll back from; 'git deployments promote {name}' makes one live"
+                f"'{name}' has no live version to roll back from; make one live: git deployments promote {shell}"
             )
         target = previous(repository, state) if words is None else _target(repository, state, words)
         if target is None:
             raise Nothing(
                 f"'{name}' has no version to roll back to: none older than v{state.live.number} was live and is not "
-                f"itself rolled away from; name one: git deployments rollback {name} VERSION"
+                f"itself rolled away from; name one: git deployments rollback {shell} VERSION"
             )
         if target.number > state.live.number:
             raise Refused(
                 f"v{target.number} of '{name}' is newer than the live v{state.live.number}; "
-                f"to go forward: git deployments promote {name} v{target.number}"
+                f"to go forward: git deployments promote {shell} v{target.number}"
             )
         stays = target.number == state.live.number
         held = state.held or hold or (not stays and repository.flag("holdAfterRollback"))
@@ -365,12 +365,12 @@ def promoting(repository: Repository, words: str | None, reason: str, expect: st
 
     def decide(state: State) -> Decision:
         _check_present(repository, state, expect)
-        name = shown(state.name)
+        name, shell = shown(state.name), quoted(state.name)
         target = _target(repository, state, "latest" if words is None else words)
         if state.live and target.number < state.live.number:
             raise Refused(
                 f"v{target.number} of '{name}' is older than the live v{state.live.number}; "
-                f"to go back: git deployments rollback {name} v{target.number}"
+                f"to go back: git deployments rollback {shell} v{target.number}"
             )
         return _move(repository, state, target, Step("promote", reason, live=target))
 
@@ -428,7 +428,7 @@ def check_expected(repository: Repository, state: State, expect: str) -> None:
     live = f"v{state.live.number}" if state.live else "nothing"
     wrong = ExpectationFailed(
         f"expected {shown(expect)} to be live of '{shown(state.name)}', but {live} is; "
-        f"look at 'git deployments log {shown(state.name)}' and decide again"
+        f"look at it and decide again: git deployments log {quoted(state.name)}"
     )
     if expect == "none":
         if state.live:

@@ -26,7 +26,7 @@ from git_deployments.moving import (
     the_one,
     writes,
 )
-from git_deployments.names import shown
+from git_deployments.names import quoted, shown
 from git_deployments.reason import check_reason
 from git_deployments.refs import live_ref, log_ref, version_ref
 from git_deployments.repository import Repository
@@ -258,7 +258,7 @@ def _tell_version(repository: Repository, outcome: Outcome) -> None:
         why = {"held": "it is held", "stale": "its source is older than the live one's"}
         reason = why.get(outcome.decision.not_taken or "", "as asked")
         say(f"{name}: v{version.number}{label} made, not live ({reason}); {pointed_at(record.after)} stays live")
-        say(f"to make it live: git deployments promote {render.quoted(outcome.name)} v{version.number}")
+        say(f"to make it live: git deployments promote {quoted(outcome.name)} v{version.number}")
         return
     was = f", was {pointed_at(record.before)}" if record.before else ""
     say(f"{name}: v{version.number}{label} is live{was}")

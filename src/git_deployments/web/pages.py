@@ -31,9 +31,9 @@ from git_deployments.history import (
 )
 from git_deployments.integrate import Tracked
 from git_deployments.model import PROPERTIES, Event, Json, Version
-from git_deployments.names import encode, shown
+from git_deployments.names import encode, quoted, shown
 from git_deployments.refs import LIVE, LOG, REMOTE_ROOT, ROOT, prefix
-from git_deployments.render import info_row, quoted, undo
+from git_deployments.render import info_row, undo
 from git_deployments.repository import Repository
 from git_deployments.resolve import resolve
 from git_deployments.store import Decide, Planned, plan, promoting, rolling_back

@@ -18,9 +18,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from git_deployments import __version__
 from git_deployments.errors import DeploymentsError, ExpectationFailed
 from git_deployments.model import Event, Identity
-from git_deployments.names import encode, shown
+from git_deployments.names import encode, quoted, shown
 from git_deployments.reason import ReasonMissing
-from git_deployments.render import moment, quoted, short, when
+from git_deployments.render import moment, short, when
 from git_deployments.web import text
 from git_deployments.web.pages import Side, web_link
 
