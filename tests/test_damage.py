@@ -238,3 +238,16 @@ def test_what_is_damaged_long_ago_does_not_stop_a_move_between_good_versions(rol
     assert (promoted.code, back.code, checked.code) == (0, 0, 1)
     after = rolled_back.refs()
     assert {ref for ref in after if after[ref] != before[ref]} == {f"{PREFIX}/log"}
+
+
+def test_status_names_an_index_that_is_out_of_line(versions: Project) -> None:
+    versions.git("update-ref", f"{PREFIX}/versions/1", f"{PREFIX}/versions/2")
+    assert "etl/prod: damaged: versions/2 does not follow from versions/1" in versions.ok("status").out
+    assert "versions/2" in versions.ok("status", "prod", "--json").json[0]["problem"]
+    assert "versions/1 of 'etl/prod' is" in versions.fatal("rollback", "prod")
+
+
+def test_a_symbolic_live_is_called_by_its_name(versions: Project) -> None:
+    versions.git("symbolic-ref", f"{PREFIX}/live", "refs/heads/main")
+    for command in ("live", "show", "rollback"):
+        assert f"{PREFIX}/live is a symbolic ref" in versions.fatal(command, "prod")

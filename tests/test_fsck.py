@@ -435,7 +435,8 @@ def test_a_live_that_is_no_version_of_the_deployment_is_named_with_its_remedy(ve
     }[what]
     versions.git("update-ref", f"{PREFIX}/live", versions.git("rev-parse", moved))
     assert any(
-        f"which is no version of this deployment; the log says git update-ref {PREFIX}/live {recorded}" in problem
+        f"which is no version of this deployment; to put it where the log says: git update-ref {PREFIX}/live {recorded}"
+        in problem
         for problem in fsck(versions).errors
     )
 

@@ -29,7 +29,7 @@ from git_deployments.errors import DeploymentsError
 from git_deployments.git import Damaged, Object, Oversized, RefChange, text
 from git_deployments.history import Pointer, State, number_to_oid, pointer, states, walk
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Json, Version, Watch, unwatched
-from git_deployments.names import fold, shown
+from git_deployments.names import fold, quoted, shown
 from git_deployments.refs import LIVE, ROOT, VERSIONS, Ref, live_ref, parse_ref, source_ref, version_ref
 from git_deployments.repository import KEEP_REFS, MAX_SNAPSHOT, Repository
 from git_deployments.signing import Signature, allowed_signers, is_among, may_move, signatures
@@ -414,7 +414,7 @@ def _put_back(state: State) -> str:
     recorded = state.event.live_commit if state.event else None
     if recorded is None:
         return "move it to a version with git update-ref"
-    return f"the log says git update-ref {live_ref(state.name)} {recorded}"
+    return f"to put it where the log says: git update-ref {quoted(live_ref(state.name))} {recorded}"
 
 
 def _check_log(repository: Repository, state: State, chain: Chain) -> Findings:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from git_deployments.codec import SETTINGS_FILE, SNAPSHOT, parse_document, parse_event, parse_tree, parse_version
 from git_deployments.errors import DeploymentsError
-from git_deployments.git import SYMBOLIC, Damaged, Object, text
+from git_deployments.git import SYMBOLIC, Damaged, GitFailed, Object, text
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Identity, Json, Version
 from git_deployments.names import BadName, check, decode, encode, fold, shown
 from git_deployments.refs import LIVE, LOG, REMOTE_ROOT, ROOT, SOURCES, VERSIONS, live_ref, parse_ref, prefix
@@ -302,15 +302,19 @@ def _build_all(repository: Repository, found: Mapping[str, Refs]) -> dict[str, S
     return {name: _build(repository, name, refs, tips.get(refs.log or "")) for name, refs in found.items()}
 
 
+def _symbolic(ref: str) -> Breach:
+    return Breach(
+        f"{ref} is a symbolic ref, so it is whatever another ref is; git symbolic-ref --delete {ref}, "
+        "then git deployments fsck --repair"
+    )
+
+
 def _build(repository: Repository, name: str, refs: Refs, tip: Object | None, local: bool = True) -> State:
     event: Event | None = None
     try:
         if refs.symbolic:
             ref = prefix(name) + refs.symbolic[0]
-            raise Breach(
-                f"{ref} is a symbolic ref, so it is whatever another ref is; git symbolic-ref --delete {ref}, "
-                "then git deployments fsck --repair"
-            )
+            raise _symbolic(ref)
         if refs.log:
             event = parse_event(tip or repository.reading.object(refs.log))
             if event.name != name:
@@ -595,8 +599,32 @@ def while_live(repository: Repository, name: str, log: str | None, number: int) 
     return None
 
 
+def out_of_line(repository: Repository, wanted: Iterable[str] | None = None) -> dict[str, str]:
+    """Breaches of the index that no single reading meets, by deployment: each version must follow from the one before.
+
+    Empty, too, where git cannot read what a ref is at: `fsck` tells of that.
+    """
+    patterns = [f"{ROOT}**/{VERSIONS}/*"] if wanted is None else [f"{prefix(name)}{VERSIONS}/" for name in wanted]
+    if not patterns:
+        return {}
+    try:
+        out = text(repository.git.run("for-each-ref", "--format=%(objectname) %(refname) %(parent)", *patterns))
+    except GitFailed:
+        return {}
+    rows = [line.split(" ") for line in out.split("\n")[:-1]]
+    commits = {parsed: (oid, parents) for oid, ref, *parents in rows if (parsed := parse_ref(ref))}
+    found = {}
+    for ref, (_, parents) in commits.items():
+        before = commits.get(ref._replace(number=(ref.number or 0) - 1))
+        if before and before[0] not in parents:
+            found[ref.name] = f"versions/{ref.number} does not follow from versions/{(ref.number or 0) - 1}; {_MORE}"
+    return found
+
+
 def live_version(repository: Repository, name: str) -> Version | None:
     """The version that `live` is at, asked of that ref alone; None where nothing is live."""
     wanted = live_ref(name)
     found = [oid for ref, oid in repository.git.refs(wanted) if ref == wanted]
+    if SYMBOLIC in found:
+        raise _symbolic(wanted)
     return _version_of(repository, name, found[0]) if found else None

@@ -15,6 +15,7 @@ from git_deployments.compare import Difference, two_versions, version_difference
 from git_deployments.console import App, as_rows, emit, emit_one, note, progress, say, warn
 from git_deployments.errors import DONE, NO, DeploymentsError
 from git_deployments.history import (
+    Breach,
     Pointer,
     State,
     UnknownDeployment,
@@ -24,6 +25,7 @@ from git_deployments.history import (
     live_version,
     match,
     named,
+    out_of_line,
     pointer,
     properties,
     settings,
@@ -396,7 +398,7 @@ def status_command(
 
     repository = app.repository
     wanted = match(repository, names) if names else None
-    found = [state for state in states(repository, wanted) if not state.deleted]
+    found = _thoroughly(repository, wanted)
     where = sync.check_remote(repository, remote) if remote else default_remote(repository)
     seen = sync.tracked(repository, where, wanted) if where else {}
     compared = {state.name: sync.standing(repository, state, seen.get(state.name)) for state in found if where}
@@ -417,6 +419,16 @@ def status_command(
     lines += [line for name, differing in drift.items() for line in _drift_lines(name, differing)]
     _say_all(lines or ["nothing needs attention"])
     return DONE
+
+
+def _thoroughly(repository: Repository, wanted: list[str] | None) -> list[State]:
+    """The states of all that is not deleted, after a look at all of the index."""
+    found = [state for state in states(repository, wanted) if not state.deleted]
+    breaches = out_of_line(repository, wanted)
+    return [
+        state._replace(breach=Breach(breaches[state.name])) if state.name in breaches and not state.breach else state
+        for state in found
+    ]
 
 
 def _drift(repository: Repository, found: list[State]) -> dict[str, list[Difference] | None]:
