@@ -55,6 +55,17 @@ def test_an_empty_repository_says_what_to_do(project: Project) -> None:
     assert project.ok("list", "--json").json == []
 
 
+def test_nothing_here_but_something_at_a_remote(versions: Project, tmp_path: Path) -> None:
+    versions.git("clone", "-q", "-o", "team/hub", ".", str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    assert "to see what a remote has: git deployments pull team/hub" in clone.ok("list").err
+    clone.ok("fetch", "team/hub")
+    assert "1 known at team/hub: git deployments pull team/hub" in clone.ok("list").err
+    clone.ok("pull", "team/hub")
+    assert clone.live() == 3
+    assert clone.ok("list", "nope*").err == "no deployment matches 'nope*'\n"
+
+
 def test_versions_mark_the_live_one(versions: Project) -> None:
     versions.ok("rollback", "prod")
     lines = versions.ok("versions", "prod").out.splitlines()

@@ -35,6 +35,7 @@ from git_deployments.history import (
 )
 from git_deployments.model import Event, Json, Version
 from git_deployments.names import BadName, check, decode, quoted, shown
+from git_deployments.refs import LOG, REMOTE_ROOT, remote_root
 from git_deployments.render import Row
 from git_deployments.repository import Repository
 from git_deployments.resolve import resolve
@@ -79,17 +80,19 @@ def list_deployments(app: App, patterns: tuple[str, ...], json: bool, template: 
         header, *lines = render.table([render.LIST_HEADER, *map(render.list_cells, found)])
         _say_all([palette.paint("bold", header), *lines])
     else:
-        note(_nothing_here(repository))
+        words = ", ".join(f"'{shown(pattern)}'" for pattern in patterns)
+        note(f"no deployment matches {words}" if patterns else _nothing_here(repository))
     return DONE
 
 
 def _nothing_here(repository: Repository) -> str:
-    known = repository.git.refs("refs/remote-deployments/**/log")
-    remotes = sorted({ref.split("/")[2] for ref, _ in known})
+    known = [ref for ref, _ in repository.git.refs(f"{REMOTE_ROOT}**/{LOG}")]
+    remotes = [one for one in repository.remotes if any(ref.startswith(remote_root(one)) for ref in known)]
     if remotes:
-        return f"no deployments here; {len(known)} known at {', '.join(remotes)}: git deployments pull {remotes[0]}"
+        where = ", ".join(map(shown, remotes))
+        return f"no deployments here; {len(known)} known at {where}: git deployments pull {quoted(remotes[0])}"
     if repository.remotes:
-        return f"no deployments here; to see what a remote has: git deployments pull {repository.remotes[0]}"
+        return f"no deployments here; to see what a remote has: git deployments pull {quoted(repository.remotes[0])}"
     return "no deployments here; to make one: git deployments deploy"
 
 
