@@ -234,6 +234,22 @@ def test_a_command_that_fails_is_named_and_the_others_run(team: Team, told: Path
     assert "GIT_DEPLOYMENTS_TO=1" in told.read_text()
 
 
+def test_what_the_hub_says_reaches_who_pushes_with_us(team: Team) -> None:
+    """As with plain git, and where no terminal shows git's own progress: a hook that failed is no secret."""
+    on_live(team.hub, "echo 'oops \033[31m'; exit 7")
+    for result in (team.ada.ok("rollback", "prod", "--push", "-q"), again(team)):
+        lines = [line for line in result.err.splitlines() if line.startswith("remote: ")]
+        assert lines[0].startswith("remote: etl/prod: v")
+        assert lines[1].startswith("remote: oops ")
+        assert "\033" not in result.err
+        assert lines[2].endswith("ended with status 7 for etl/prod")
+
+
+def again(team: Team) -> Result:
+    team.ada.ok("promote", "prod")
+    return team.ada.ok("push")
+
+
 def push_rollback(team: Team) -> Result:
     team.ada.ok("rollback", "prod")
     return push(team.ada, "--atomic", LOG, f"+{LIVE}")

@@ -212,7 +212,7 @@ def first_contact(repository: Repository, manner: Manner) -> None:
 
 def _written_and_published(repository: Repository, manner: Manner, wanted: Wanted, decide: Decide) -> list[Outcome]:
     from git_deployments import sync
-    from git_deployments.syncing import echo, tell_disputes, tell_pulled, tell_pushed
+    from git_deployments.syncing import echo, tell_disputes, tell_heard, tell_pulled, tell_pushed
 
     assert manner.push is not None
     try:
@@ -223,8 +223,7 @@ def _written_and_published(repository: Repository, manner: Manner, wanted: Wante
     told = not (manner.quiet or manner.json)
     if told and written.pulled.integrations:
         tell_pulled(written.pulled)
-    for line in written.pushed.warnings:
-        warn(line)
+    tell_heard(written.pushed)
     if told and written.pushed.published:
         tell_pushed(written.pushed)
     return written.outcomes

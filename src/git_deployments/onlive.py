@@ -12,7 +12,7 @@ from git_deployments.codec import SNAPSHOT, parse_event, parse_version
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import RefChange
 from git_deployments.history import walk
-from git_deployments.model import Event
+from git_deployments.model import Event, Version
 from git_deployments.names import shown
 from git_deployments.refs import LIVE, LOG, parse_ref
 from git_deployments.repository import Repository

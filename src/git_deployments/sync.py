@@ -128,6 +128,8 @@ class Pushed(NamedTuple):
     remote: str
     published: list[Published]
     warnings: list[str]
+    heard: tuple[str, ...] = ()
+    """What the remote's hooks said, line by line."""
 
 
 Echo = Callable[[bytes], None]
@@ -645,7 +647,8 @@ def _push(
         raise _push_failure(repository, remote, parts, others, stderr, process.arguments, code)
     if track:
         _track(repository, remote, parts)
-    return Pushed(remote, [part.published for part in parts], [*warnings, *_replaced(remote, changes)])
+    told = [*warnings, *_replaced(remote, changes)]
+    return Pushed(remote, [part.published for part in parts], told, tuple(_said(stderr)))
 
 
 def _refused(porcelain: str) -> dict[str, str]:
@@ -683,7 +686,7 @@ def _is_race(refused: Mapping[str, str]) -> bool:
 
 def _is_overtaken(stderr: str) -> bool:
     """The guard refused the push, and only because somebody was quicker."""
-    said = [line.removeprefix("remote:").strip() for line in stderr.split("\n") if _is_said(line)]
+    said = _said(stderr)
     return bool(said) and all(line.endswith(OVERTAKEN) for line in said)
 
 
@@ -698,7 +701,7 @@ def _push_failure(
 ) -> DeploymentsError:
     if not refused:
         return GitFailed(arguments, code, _without_advice(stderr))
-    words = "; ".join(line.removeprefix("remote:").strip() for line in stderr.split("\n") if _is_said(line))
+    words = "; ".join(_said(stderr))
     reasons = "; ".join(dict.fromkeys(refused.values()))
     if not (_is_race(refused) or _is_overtaken(stderr)):
         return Declined(f"{shown(remote)} refused the push: {shown(words or reasons)}; nothing was published")
@@ -726,8 +729,10 @@ def _push_failure(
     return Declined(f"{shown(remote)} did not take the push ({shown(reasons)}): {told}")
 
 
-def _is_said(line: str) -> bool:
-    return line.startswith("remote:") and bool(line.removeprefix("remote:").strip())
+def _said(stderr: str) -> list[str]:
+    """What the remote's hooks said, without git's mark before each line."""
+    lines = (line.removeprefix("remote:").strip() for line in stderr.split("\n") if line.startswith("remote:"))
+    return [line for line in lines if line]
 
 
 def _without_advice(stderr: str) -> str:

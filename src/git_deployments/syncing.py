@@ -156,13 +156,20 @@ def push_command(app: App, remote: str | None, names: tuple[str, ...], quiet: bo
     repository = app.repository
     where = chosen_remote(repository, remote)
     pushed = push(repository, where, list(names) or None, echo())
-    for line in pushed.warnings:
-        warn(line)
+    tell_heard(pushed)
     if json:
         say(render.json_text(pushed_rows(pushed)))
     elif not quiet:
         tell_pushed(pushed)
     return DONE
+
+
+def tell_heard(pushed: Pushed) -> None:
+    """Warnings of a push, and what the remote's hooks said: a terminal has shown that as it came."""
+    for line in pushed.warnings:
+        warn(line)
+    for line in pushed.heard if not os.isatty(2) else ():
+        note(f"remote: {shown(line)}")
 
 
 def pushed_rows(pushed: Pushed) -> Json:
