@@ -12,11 +12,14 @@ from typing import NamedTuple
 from git_deployments import deployed
 from git_deployments.compare import Difference, differences
 from git_deployments.errors import DeploymentsError
-from git_deployments.history import State, properties, settings, trusted, version_at
+from git_deployments.history import State, properties, settings, states, trusted, version_at
 from git_deployments.model import Json, Version
 from git_deployments.names import shown
 from git_deployments.repository import Repository
 from git_deployments.server import Found, Server
+
+_ROUNDS = 10
+"""How often one call follows a `live` that others move meanwhile."""
 
 
 class CannotApply(DeploymentsError):
@@ -84,7 +87,7 @@ def check(server: Server, targets: Iterable[Target], create: bool) -> None:
         server.check_pool(pool)
 
 
-def apply(server: Server, targets: Iterable[Target], with_settings: bool) -> list[Applied]:
+def apply(repository: Repository, server: Server, targets: Iterable[Target], with_settings: bool) -> list[Applied]:
     """Bring each deployment of the server to its version; what is so already stays untouched.
 
     Raises `ServerFailed`, naming what was applied before it.
@@ -92,13 +95,27 @@ def apply(server: Server, targets: Iterable[Target], with_settings: bool) -> lis
     done: list[Applied] = []
     for target in targets:
         try:
-            done.append(_applied(server, target, with_settings))
+            done.append(_followed(repository, server, target, with_settings))
         except DeploymentsError as error:
             if not done:
                 raise
             names = ", ".join(shown(one.target.name) for one in done)
             raise CannotApply(f"{error} ({names} is applied already)") from None
     return done
+
+
+def _followed(repository: Repository, server: Server, target: Target, with_settings: bool) -> Applied:
+    """Apply, and look again whether that is still live.
+
+    A server's hook runs for each push, so two may apply at once: whoever writes last must have seen what is live.
+    """
+    for _ in range(_ROUNDS):
+        done = _applied(server, target, with_settings)
+        (state,) = states(repository, [target.name])
+        if state.live is None or state.live.commit == target.version.commit:
+            return done
+        target = _target(repository, server, trusted(state))
+    raise CannotApply(f"'{shown(target.name)}' is moved faster than it can be applied; apply it again later")
 
 
 def _applied(server: Server, target: Target, with_settings: bool) -> Applied:

@@ -52,7 +52,7 @@ def apply_command(
         if dry_run:
             done = [apply.Applied(target, 0, []) for target in targets]
         else:
-            done = apply.apply(server, targets, with_settings)
+            done = apply.apply(repository, server, targets, with_settings)
     if json:
         say(render.json_text([_row(one, with_settings, dry_run) for one in done]))
         return DONE
@@ -156,7 +156,7 @@ def apply_moves(repository: Repository, moved: Mapping[str, bool], quiet: bool) 
             targets = apply.look(repository, server, states(repository, moved))
             for target in targets:
                 apply.check(server, [target], moved[target.name])
-            done = apply.apply(server, targets, False)
+            done = apply.apply(repository, server, targets, False)
     except DeploymentsError as error:
         again = " ".join(shown(name) for name in moved)
         raise NotApplied(
@@ -166,6 +166,12 @@ def apply_moves(repository: Repository, moved: Mapping[str, bool], quiet: bool) 
         if not quiet:
             _tell(one, False, note)
         _warn_of_rest(one.left, one.target.name)
+
+
+def apply_pulled(repository: Repository, changed: list[str], quiet: bool) -> None:
+    """Apply what a pull has brought, where anything is live. Raises `NotApplied`: what was pulled stands."""
+    found = states(repository, changed) if changed else []
+    apply_moves(repository, {state.name: True for state in found if state.live and not state.deleted}, quiet)
 
 
 def server_drift(repository: Repository, found: Iterable[State]) -> dict[str, list[Difference] | None]:

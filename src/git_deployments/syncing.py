@@ -78,6 +78,10 @@ def pull_command(app: App, remote: str | None, names: tuple[str, ...], quiet: bo
     elif not quiet:
         tell_pulled(pulled)
     tell_disputes(pulled)
+    if repository.flag("applyOnLive"):
+        from git_deployments.serving import apply_pulled
+
+        apply_pulled(repository, [one.name for one in pulled.integrations if one.changes], quiet)
     return CONTESTED if pulled.contested else DONE
 
 

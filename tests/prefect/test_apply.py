@@ -36,7 +36,9 @@ def versioned(row: Any) -> dict[str, Any]:
 
 
 def unversioned(row: Any) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key not in MOVING}
+    limit = row["global_concurrency_limit"]
+    kept = {key: limit[key] for key in ("id", "limit", "active")} if limit else None  # its times change with each run
+    return {**{key: value for key, value in row.items() if key not in MOVING}, "global_concurrency_limit": kept}
 
 
 def deploy(served: Served, name: str, **entry: Any) -> None:
