@@ -32,6 +32,7 @@ PARTS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "completion": hooks.completion,
     "gto": peers.gto,
     "prefect": peers.prefect,
+    "run": peers.running,
 }
 
 

@@ -5,6 +5,7 @@ A peer that cannot be installed, or does not start, is left out with a message.
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -13,11 +14,12 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks import manifests
 from tests.benchmarks.histories import NAME, Plan, history
-from tests.benchmarks.measure import alternate
-from tests.benchmarks.sandbox import Sandbox, environment, progress, repository
+from tests.benchmarks.measure import Command, alternate, output
+from tests.benchmarks.sandbox import SCRIPT, Sandbox, environment, progress, repository
 from tests.benchmarks.table import Row, ratio
 
 _GTO = ("gto==1.10.1",)
@@ -73,6 +75,84 @@ def prefect(scratch: Path) -> Iterator[Row]:
                 yield ratio(f"prefect deploy --all ({count})", f"deploy --all ({count})", times, base)
     except _Missing as why:
         progress(f"prefect: left out: {why}")
+
+
+_STAMPED = """\
+import os, time
+TOP = time.time()
+from prefect import flow
+
+
+@flow(name="stamped")
+def stamped():
+    with open(os.environ["STAMP"], "w") as stamp:
+        stamp.write(f"{TOP} {time.time()}")
+"""
+_STAMPED_MANIFEST = """\
+pull:
+- prefect.deployments.steps.git_clone:
+    repository: {path}
+    commit_sha: "{{{{ $GITHUB_SHA }}}}"
+deployments:
+- name: prod
+  entrypoint: stamped.py:stamped
+  work_pool: {{name: {pool}}}
+"""
+
+
+def running(scratch: Path) -> Iterator[Row]:
+    """Until a flow's code begins: `run`, against the process that a Prefect worker starts for each flow run.
+
+    Both clone the same repository on this disk at the same commit, in the same Python, with the same server.
+    """
+    try:
+        program = _installed("prefect", _PREFECT)
+        with _server(program, scratch / "run") as variables:
+            path = scratch / "run-project"
+            manifest = _STAMPED_MANIFEST.format(path=path, pool=manifests.POOL)
+            files = {"stamped.py": _STAMPED, "prefect.yaml": manifest}
+            stamp = scratch / "stamp"
+            sandbox = repository(path, files).knowing({**variables, "STAMP": str(stamp)})
+            sandbox.run(SCRIPT, "deploy", "-q")
+            sandbox.run(str(program), "--no-prompt", "deploy", "--all")
+            ours = sandbox.ours("run", "stamped/prod", "-q", "--python", str(program.with_name("python")))
+            times = []
+            for lap in range(_LAPS + 1):
+                progress(f"running with a worker's process and with ours ({lap} of {_LAPS})")
+                identity = _new_run(variables["PREFECT_API_URL"])
+                theirs = sandbox.command(str(program), "flow-run", "execute", identity)
+                times.append((*_until_stamps(ours, stamp), *_until_stamps(theirs, stamp)))
+            top, call, their_top, their_call = zip(*times[1:], strict=True)
+            yield ratio("run: to the file's first line", "prefect flow-run execute", top, their_top, 0.2)
+            yield ratio("run: to the function's first line", "prefect flow-run execute", call, their_call)
+    except _Missing as why:
+        progress(f"run: left out: {why}")
+
+
+_LAPS = 5
+
+
+def _until_stamps(command: Command, stamp: Path) -> tuple[float, float]:
+    """Seconds from the start of a process to the first line of the flow's file, and to that of its function."""
+    stamp.unlink(missing_ok=True)
+    start = time.time()
+    output(command)
+    top, call = stamp.read_text().split()
+    return float(top) - start, float(call) - start
+
+
+def _new_run(api: str) -> str:
+    """Id of a new flow run of the deployment, due now."""
+    deployment = _asked(f"{api}/deployments/name/stamped/prod", None)
+    run = _asked(f"{api}/deployments/{deployment['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}})
+    return str(run["id"])
+
+
+def _asked(url: str, body: dict[str, Any] | None) -> Any:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    data = None if body is None else json.dumps(body).encode()
+    with opener.open(urllib.request.Request(url, data, {"Content-Type": "application/json"}), timeout=60) as answer:
+        return json.load(answer)
 
 
 @contextmanager
