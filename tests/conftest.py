@@ -14,7 +14,11 @@ import pytest
 
 from git_deployments import cli
 
+HASH = os.environ.get("GIT_DEPLOYMENTS_OBJECT_FORMAT", "sha1")
+"""Object format of every repository that the tests make: `sha1` or `sha256`. Read before a test seals the environment."""
+
 SEALED = {
+    "GIT_DEFAULT_HASH": HASH,
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_TERMINAL_PROMPT": "0",
