@@ -15,7 +15,9 @@ import pytest
 from git_deployments import cli
 
 HASH = os.environ.get("GIT_DEPLOYMENTS_OBJECT_FORMAT", "sha1")
-"""Object format of every repository that the tests make: `sha1` or `sha256`. Read before a test seals the environment."""
+"""Object format of every repository that the tests make, `sha1` or `sha256`; `make test-sha256` sets it."""
+WIDTH = {"sha1": 40, "sha256": 64}[HASH]
+"""Digits of an id."""
 
 SEALED = {
     "GIT_DEFAULT_HASH": HASH,

@@ -176,7 +176,7 @@ def test_a_power_cut_that_takes_a_thousand_objects(rolled_back: Project, how: st
     """For each git complains on its standard error, which fits no pipe in the end if nobody reads it."""
     tip, trees = rolled_back.git("rev-parse", f"{PREFIX}/versions/3"), []
     for number in range(4, 1004):
-        tree = f"{number:040x}"
+        tree = f"{number:0{WIDTH}x}"
         trees.append(tree)
         tip = write_version(rolled_back, number, tree, tip)
         if how == "emptied":
@@ -193,7 +193,7 @@ def write_version(project: Project, number: int, tree: str, parent: str) -> str:
     head = f"tree {tree}\nparent {parent}\nauthor {who}\ncommitter {who}\n"
     commit = f"{head}\netl/prod v{number}\n\nDeployment: etl/prod\nNumber: {number}\nFormat: 1\n"
     whole = f"commit {len(commit)}\0{commit}".encode()
-    oid = hashlib.sha1(whole).hexdigest()
+    oid = hashlib.new(HASH, whole).hexdigest()
     write_loose(project, oid, zlib.compress(whole, 1))
     return oid
 

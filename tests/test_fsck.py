@@ -443,7 +443,7 @@ def test_a_live_that_is_no_version_of_the_deployment_is_named_with_its_remedy(ve
 
 @pytest.mark.parametrize("kind", ["live", "log", "versions/2", "versions/3", "sources/3"])
 def test_a_ref_whose_object_is_missing_is_named(versions: Project, kind: str) -> None:
-    missing = "1" * 40
+    missing = "1" * WIDTH
     path = versions.path / ".git" / PREFIX / kind
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"{missing}\n")
@@ -467,7 +467,7 @@ def test_a_source_ref_that_is_not_the_versions_code_is_named(versions: Project) 
 
 
 def test_code_that_is_not_here_is_a_notice(versions: Project) -> None:
-    code = "2" * 40
+    code = "2" * WIDTH
     latest = versions.git("rev-parse", f"{PREFIX}/live:{SNAPSHOT}")
     made = tree(versions, ("100644", SNAPSHOT, latest), ("160000", "source", code))
     add_version(versions, made, Source_Commit=code)
@@ -570,7 +570,7 @@ def test_the_tree_of_a_version_holds_the_snapshot_and_the_gitlink_alone(versions
         ([good, ("160000", "Source", code)], [other, "its gitlink is missing, but Source-Commit says"]),
         ([link], [other, r"its deployment.json \(no entry of its tree\) is missing"]),
         ([good], ["its gitlink is missing, but Source-Commit says"]),
-        ([good, ("160000", "source", "3" * 40)], [f"its gitlink is {'3' * 40}, but Source-Commit says {code}"]),
+        ([good, ("160000", "source", "3" * WIDTH)], [f"its gitlink is {'3' * WIDTH}, but Source-Commit says {code}"]),
     ):
         add_version(versions, tree(versions, *entries))
         assert_only(fsck(versions).errors, *(f"v4: {problem}" for problem in problems))
@@ -594,7 +594,7 @@ def test_a_source_commit_that_is_no_id_is_named_and_never_reaches_git(versions: 
 
 def test_a_source_of_another_hash_is_no_breach(versions: Project) -> None:
     blob = versions.git("rev-parse", f"{PREFIX}/live:{SNAPSHOT}")
-    add_version(versions, tree(versions, ("100644", SNAPSHOT, blob)), Source_Commit="a" * 64)
+    add_version(versions, tree(versions, ("100644", SNAPSHOT, blob)), Source_Commit="a" * (104 - WIDTH))
     assert fsck(versions).errors == []
 
 

@@ -223,9 +223,9 @@ def test_version_type_picks_one(project: Project) -> None:
 
 def test_a_commit_that_is_not_here_or_not_head_is_said(project: Project) -> None:
     project.manifest()
-    away = {"GITHUB_SHA": "1" * 40, "GITHUB_REF_NAME": "main", "GITHUB_REPOSITORY": "o/r"}
+    away = {"GITHUB_SHA": "1" * WIDTH, "GITHUB_REF_NAME": "main", "GITHUB_REPOSITORY": "o/r"}
     assert "warning: " in project.ok("deploy", **away).err
-    assert project.git("rev-parse", "refs/deployments/etl/prod/live:source") == "1" * 40
+    assert project.git("rev-parse", "refs/deployments/etl/prod/live:source") == "1" * WIDTH
     first = project.git("rev-parse", "HEAD")
     project.commit("Later")
     assert "HEAD" in project.ok("deploy", **{**away, "GITHUB_SHA": first}).err
