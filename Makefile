@@ -5,19 +5,22 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 PREFECT_VENV ?= .venv-prefect
+SOAKS ?= tests/soak tests/test_sync_property.py
 
 PACKAGE := $(shell find src docs/man docs/completion -type f ! -name '*.pyc')
 
-.PHONY: help demo test test-prefect test-web lint bench soak clean
+.PHONY: help demo test test-prefect test-sha256 test-web lint bench soak soak-short clean
 
 help:
 	@echo "make demo   two versions, a rollback and a promotion in a scratch repository"
 	@echo "make test   lint, types and all tests"
 	@echo "make test-prefect  the tests that need a real Prefect server, in an environment of its own"
+	@echo "make test-sha256  all tests once more, in SHA-256 repositories"
 	@echo "make lint   lint and types alone"
 	@echo "make test-web  the pages alone; those tests that need a browser need chromium"
 	@echo "make bench  times beside their targets and peers; some of it: make bench PARTS=\"live list\""
-	@echo "make soak   many writers at once and a longer search for what goes wrong; about 6 minutes"
+	@echo "make soak   many writers at once, a long search for what goes wrong; some of it: make soak SOAKS=tests/soak"
+	@echo "make soak-short  a small part of the same"
 	@echo "make clean  remove virtual environments and caches"
 
 demo: $(DEMO_VENV)/stamp
@@ -28,6 +31,9 @@ test: lint
 
 test-prefect: $(VENV)/stamp $(PREFECT_VENV)/stamp
 	GIT_DEPLOYMENTS_PREFECT=$(abspath $(PREFECT_VENV)) $(VENV)/bin/python -m pytest -q tests/prefect
+
+test-sha256: $(VENV)/stamp
+	GIT_DEPLOYMENTS_OBJECT_FORMAT=sha256 $(VENV)/bin/python -m pytest -q -n auto --dist loadgroup
 
 test-web: $(VENV)/stamp
 	$(VENV)/bin/python -m pytest -q -n auto tests/web
@@ -42,8 +48,10 @@ bench: $(VENV)/stamp
 
 # One part after the other: the races want the machine for themselves.
 soak: $(VENV)/stamp
-	GIT_DEPLOYMENTS_SOAK=1 $(VENV)/bin/python -m pytest -q tests/soak
-	GIT_DEPLOYMENTS_SOAK=1 $(VENV)/bin/python -m pytest -q -n auto tests/test_sync_property.py
+	GIT_DEPLOYMENTS_SOAK=1 $(VENV)/bin/python -m pytest -q --durations=0 --durations-min=10 $(SOAKS)
+
+soak-short: $(VENV)/stamp
+	GIT_DEPLOYMENTS_SOAK=short $(VENV)/bin/python -m pytest -q --durations=0 --durations-min=10 tests/soak
 
 clean:
 	rm -rf .venv .venv-* build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -21,6 +21,7 @@ WIDTH = {"sha1": 40, "sha256": 64}[HASH]
 
 SEALED = {
     "GIT_DEFAULT_HASH": HASH,
+    "GIT_DEPLOYMENTS_OBJECT_FORMAT": HASH,  # for the tests' own programs
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_TERMINAL_PROMPT": "0",

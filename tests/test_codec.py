@@ -37,7 +37,7 @@ from git_deployments.model import PROPERTIES, SETTINGS, Event, Identity, Json, R
 from git_deployments.names import BadName, check, encode
 from git_deployments.record import sentence
 
-from .conftest import Project, Repository
+from .conftest import HASH, WIDTH, Project, Repository
 
 SCRIPT = Path(sys.executable).with_name("git-deployments")
 EXAMPLES = settings(max_examples=150, deadline=None, database=None)
@@ -98,7 +98,7 @@ def as_text(text: str) -> str:
 
 def object_of(data: bytes, kind: str = "commit") -> Object:
     """A raw object under its own id."""
-    return Object(hashlib.sha1(f"{kind} {len(data)}\0".encode() + data).hexdigest(), kind, data)
+    return Object(hashlib.new(HASH, f"{kind} {len(data)}\0".encode() + data).hexdigest(), kind, data)
 
 
 @st.composite
@@ -159,7 +159,7 @@ def version_commit(version: Version) -> Object:
 
 def event_commit(event: Event) -> Object:
     """The commit of an event."""
-    parents = tuple(oid for oid in (event.previous, "b" * 40 if event.number else None) if oid)
+    parents = tuple(oid for oid in (event.previous, "b" * WIDTH if event.number else None) if oid)
     message = event_message(event, sentence(event))
     return object_of(commit_bytes(event.tree, parents, event.author, ADA, message))
 
@@ -291,7 +291,7 @@ def test_git_accepts_every_object_that_is_written(repository: Repository) -> Non
     for version in samples(versions(), 60):
         tip = _write(repository, version_commit(version._replace(tree=tree, parent=tip)))
     for event in samples(events(), 60):
-        data = event_commit(event._replace(tree=tree, previous=tip)).data.replace(b"b" * 40, (tip or "").encode())
+        data = event_commit(event._replace(tree=tree, previous=tip)).data.replace(b"b" * WIDTH, (tip or "").encode())
         tip = _write(repository, object_of(data))
     repository.git("update-ref", "refs/heads/all", tip or "")
     assert repository.git("fsck", "--strict", "--no-dangling") == ""
@@ -408,10 +408,12 @@ def test_odd_seconds_can_be_shown(seconds: str) -> None:
 @settings(max_examples=300, deadline=None, database=None)
 @given(st.binary(max_size=120), st.integers())
 def test_a_tree_is_read_or_refused_in_one_line(data: bytes, seed: int) -> None:
-    good = tree_bytes([TreeEntry("100644", codec.SNAPSHOT, "1" * 40), TreeEntry("160000", codec.GITLINK, "2" * 40)])
+    good = tree_bytes(
+        [TreeEntry("100644", codec.SNAPSHOT, "1" * WIDTH), TreeEntry("160000", codec.GITLINK, "2" * WIDTH)]
+    )
     for raw in (data, mutated(good, seed)):
         entries = value_or_refusal(parse_tree, object_of(raw, "tree"))
-        assert entries is None or all(len(entry.oid) == 40 for entry in entries)
+        assert entries is None or all(len(entry.oid) == WIDTH for entry in entries)
 
 
 @settings(max_examples=300, deadline=None, database=None)

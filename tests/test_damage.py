@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
-from .conftest import Project
+from .conftest import HASH, WIDTH, Project
 
 PREFIX = "refs/deployments/etl/prod"
 LIMIT = 20

@@ -77,8 +77,8 @@ def tell(scratch: Path) -> list[str]:
 
 
 def masked(output: str) -> str:
-    """Ids are those of whoever follows."""
-    return re.sub(r"\b[0-9a-f]{7,64}\b", lambda found: "#" * len(found[0]), output)
+    """Ids are those of whoever follows, and of either length."""
+    return re.sub(r"\b[0-9a-f]{7,64}\b", lambda found: "#" * min(len(found[0]), 40), output)
 
 
 def retell() -> None:

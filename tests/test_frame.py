@@ -38,7 +38,7 @@ def installed(name: str, directory: str) -> Path:
 
 def targets() -> set[str]:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    return set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    return set(re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE))
 
 
 def test_the_installed_script_is_our_own_file_and_no_console_wrapper() -> None:
@@ -99,12 +99,12 @@ def test_every_make_target_that_the_documents_name_exists() -> None:
     documents = [ROOT / "README.md", ROOT / ".ci" / "run", *(ROOT / "docs").glob("*.md")]
     text = "\n".join(document.read_text(encoding="utf-8") for document in documents)
     # In backquotes, or alone on a line of a code block; prose says "make" too.
-    named = set(re.findall(r"`make ([a-z]+)\b", text))
-    named |= set(re.findall(r"^ *(?:\$ )?make ([a-z]+)(?: +#.*)?$", text, re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z0-9-]+)\b", text))
+    named |= set(re.findall(r"^ *(?:\$ )?make ([a-z0-9-]+)(?: +#.*)?$", text, re.MULTILINE))
     assert {"test", "demo"} <= named
     assert named <= targets()
 
 
 def test_make_help_names_every_target() -> None:
     done = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert set(re.findall(r"^make ([a-z]+) ", done.stdout, re.MULTILINE)) == targets() - {"help"}
+    assert set(re.findall(r"^make ([a-z0-9-]+) ", done.stdout, re.MULTILINE)) == targets() - {"help"}

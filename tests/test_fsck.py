@@ -17,7 +17,7 @@ import pytest
 
 from git_deployments import history
 
-from .conftest import Project
+from .conftest import WIDTH, Project
 
 PREFIX = "refs/deployments/etl/prod"
 SNAPSHOT = "deployment.json"

@@ -19,7 +19,7 @@ from git_deployments.model import Identity
 from git_deployments.objects import MANY, Loose, Objects, Odb, Pack, creating, moving
 from git_deployments.repository import Repository as Opened
 
-from .conftest import Project, Repository
+from .conftest import HASH, WIDTH, Project, Repository
 
 ADA = Identity("Ada", "ada@example.com", 1767319445, "+0100")
 BLOBS = (
@@ -138,7 +138,10 @@ def test_what_is_there_already_is_no_error(repository: Repository, writer: str) 
 
 
 def test_the_writer_fits_the_write(tmp_path: Path) -> None:
-    plain, sha256 = init(tmp_path / "plain", "--object-format=sha1").path, init(tmp_path / "sha256", "--object-format=sha256").path
+    plain, sha256 = (
+        init(tmp_path / "plain", "--object-format=sha1").path,
+        init(tmp_path / "sha256", "--object-format=sha256").path,
+    )
     opened, large = Opened(str(plain), dict(os.environ)), Opened(str(sha256), dict(os.environ))
     assert type(moving(opened)) is type(moving(large)) is Loose
     assert type(creating(opened, 1)) is type(creating(opened, MANY - 1)) is Odb

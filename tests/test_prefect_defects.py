@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Project
+from .conftest import WIDTH, Project
 
 CLONE = "prefect.deployments.steps.git_clone"
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "manifests"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from .conftest import Project, Result
-from .soak import SOAK
+from .soak import FULL
 from .test_sync import LIVE, LOG, Team
 
 NAMES = ("etl/prod", "etl/dev")
@@ -30,7 +30,7 @@ RECIPE = "+refs/deployments/*:refs/remote-deployments/origin/*"
 SMALL = settings(max_examples=3, stateful_step_count=20, derandomize=True)
 LARGE = settings(max_examples=12, stateful_step_count=40)
 PROFILE = settings(
-    LARGE if SOAK else SMALL, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False
+    LARGE if FULL else SMALL, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False
 )
 
 deployments = st.sampled_from([NAMES[0], NAMES[0], NAMES[1]])
@@ -197,7 +197,7 @@ class Travels(RuleBasedStateMachine):
         words = words if publish else ["fetch", "-q", "origin", RECIPE]
         subprocess.run(["git", *words], cwd=self.clones[clone].path, capture_output=True)
 
-    @precondition(lambda self: self.hand_moves < (4 if SOAK else 1))
+    @precondition(lambda self: self.hand_moves < (4 if FULL else 1))
     @rule(where=st.sampled_from([*CLONES, "hub"]), name=deployments, pick=st.integers(0, 99))
     def move_live_by_hand(self, where: str, name: str, pick: int) -> None:
         project = self.clones.get(where, self.hub)
@@ -216,7 +216,7 @@ class Travels(RuleBasedStateMachine):
         words = ["gc", "-q", "--prune=now"] if thorough else ["pack-refs", "--all", "--prune"]
         self.clones.get(where, self.hub).git(*words)
 
-    @precondition(lambda self: self.tears < (4 if SOAK else 1))
+    @precondition(lambda self: self.tears < (4 if FULL else 1))
     @rule(
         writer=people,
         name=deployments,

@@ -4,5 +4,8 @@ from __future__ import annotations
 
 import os
 
-SOAK = bool(os.environ.get("GIT_DEPLOYMENTS_SOAK"))
-"""Read before a test seals the environment off."""
+SIZE = os.environ.get("GIT_DEPLOYMENTS_SOAK", "")
+"""Read before a test seals the environment off: `1` for `make soak`, `short` for `make soak-short`, else empty."""
+SOAK = bool(SIZE)
+SHORT = SIZE == "short"
+FULL = SOAK and not SHORT

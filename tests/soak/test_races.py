@@ -12,11 +12,11 @@ import pytest
 
 from ..conftest import Project
 from ..test_sync_http import bare, serving
-from . import SOAK
+from . import SHORT, SOAK
 
 pytestmark = pytest.mark.skipif(not SOAK, reason="long; make soak runs it")
 
-WRITERS, WRITES = 8, 25
+WRITERS, WRITES = 8, 3 if SHORT else 25
 PROGRAM = """
 import json, sys
 from git_deployments.cli import run
