@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from .conftest import Project, Repository
+from .conftest import Project
 
 
 def actions(project: Project, name: str = "etl/prod") -> list[tuple[str, int | None, int | None, int | None]]:
@@ -526,42 +525,3 @@ def test_a_refusing_reference_transaction_hook_stops_the_write(versions: Project
     )
     hook.chmod(0o755)
     assert "no" in versions.fatal("rollback", "prod")
-
-
-# Kinds of repository
-
-
-@pytest.mark.parametrize("kind", ["bare", "worktree", "subdirectory", "sha256", "shallow"])
-def test_odd_repositories(tmp_path: Path, project: Project, kind: str) -> None:
-    project.manifest()
-    project.commit("Manifest")
-    path = project.path
-    if kind == "bare":
-        path = tmp_path / "bare.git"
-        project.git("clone", "-q", "--bare", ".", str(path))
-    elif kind == "worktree":
-        path = tmp_path / "tree"
-        project.git("worktree", "add", "-q", str(path))
-    elif kind == "subdirectory":
-        path = project.path / "below"
-        path.mkdir()
-    elif kind == "sha256":
-        path = tmp_path / "sha256"
-        subprocess.run(["git", "init", "-q", "-b", "main", "--object-format=sha256", str(path)], check=True)
-        Repository(path).commit("Start", **{"prefect.yaml": (project.path / "prefect.yaml").read_text()})
-    else:
-        path = tmp_path / "shallow"
-        project.git("clone", "-q", "--depth=1", f"file://{project.path}", str(path))
-    odd = Project(path)
-    for description in ("one", "two"):
-        if kind == "bare":
-            project.manifest(description)
-            odd.ok("deploy", "-f", str(project.path / "prefect.yaml"))
-        else:
-            odd.deploy(description)
-    assert odd.live() == 2
-    odd.ok("rollback", "prod")
-    odd.ok("update", "prod", "paused=true", "description=three")
-    assert odd.live() == 3
-    assert odd.ok("fsck").out == ""
-    assert odd.git("fsck", "--strict", "--no-dangling") == ""

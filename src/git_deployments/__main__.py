@@ -18,6 +18,8 @@ def main() -> None:
     """Run the command line of this process and end it."""
     for descriptor in (0, 1, 2):
         _open_if_closed(descriptor)
+    if sys.getfilesystemencoding() != "utf-8" and sys.executable:
+        _start_again_in_utf8()
     arguments = sys.argv[1:]
     if arguments[:1] == ["live"] and len(arguments) <= 3 and hasattr(os, "posix_spawnp"):
         answer = _live(arguments[1:])
@@ -29,6 +31,11 @@ def main() -> None:
     from git_deployments import cli
 
     cli.main()
+
+
+def _start_again_in_utf8() -> None:
+    """Names, paths and git's messages are UTF-8 whatever the locale is, and only a new start can tell Python so."""
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _open_if_closed(descriptor: int) -> None:
