@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
@@ -23,7 +24,7 @@ class Odd(NamedTuple):
     """A repository, and how it is reached."""
 
     project: Project
-    environment: Mapping[str, str] = {}
+    environment: Mapping[str, str] = MappingProxyType({})
     code: bool = True
     """Whether there is a commit to deploy."""
 
@@ -319,7 +320,9 @@ def test_every_command_in_each_kind_of_repository(project: Project, tmp_path: Pa
 # Where not everything may be done
 
 
-def script(project: Project, *words: str, before: tuple[str, ...] = (), **environment: str) -> Result:
+def script(
+    project: Project, *words: str, before: tuple[str, ...] = (), environment: Mapping[str, str] = MappingProxyType({})
+) -> Result:
     """Run the installed script in a process of its own."""
     done = subprocess.run(
         [*before, SCRIPT, *words],
@@ -336,15 +339,15 @@ def script(project: Project, *words: str, before: tuple[str, ...] = (), **enviro
 def test_a_repository_of_another_owner_is_refused_until_git_is_told(versions: Project, tmp_path: Path) -> None:
     stranger = {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
     for words in (["list"], ["live", "prod"], ["rollback", "prod"], ["fsck"]):
-        result = script(versions, *words, **stranger)
+        result = script(versions, *words, environment=stranger)
         assert (result.code, result.out) == (128, ""), words
         assert result.err.startswith("fatal: ")
         assert "safe.directory" in result.err
     assert versions.live() == 3
     (tmp_path / "config").write_text(f"[safe]\n    directory = {versions.path}\n")
     trusted = {**stranger, "GIT_CONFIG_GLOBAL": str(tmp_path / "config")}
-    assert script(versions, "live", "prod", **trusted).out == "3\n"
-    assert script(versions, "rollback", "prod", **trusted).code == 0
+    assert script(versions, "live", "prod", environment=trusted).out == "3\n"
+    assert script(versions, "rollback", "prod", environment=trusted).code == 0
 
 
 def test_a_repository_that_may_only_be_read_is_read(versions: Project) -> None:
@@ -409,9 +412,9 @@ def test_a_locale_changes_no_name_and_no_record(project: Project, locale: dict[s
     flow, _, deployment = name.partition("/")
     project.manifest("ılık → İ", name=deployment, flow=flow)
     for words in (["deploy"], ["deploy", "-m", "çünkü"], ["rollback", name, "-m", "İ"], ["log", name], ["fsck"]):
-        assert script(project, *words, **locale).code == 0, words
-    assert script(project, "live", name, **locale).out == "1\n"
-    assert json.loads(script(project, "list", "--json", **locale).out)[0]["name"] == name
+        assert script(project, *words, environment=locale).code == 0, words
+    assert script(project, "live", name, environment=locale).out == "1\n"
+    assert json.loads(script(project, "list", "--json", environment=locale).out)[0]["name"] == name
     (row, *_) = project.ok("log", name, "--json").json
     assert (row["name"], row["reason"]) == (name, "İ")
     assert project.ok("show", name, "--key", "description").out == "ılık → İ\n"
