@@ -109,6 +109,20 @@ def test_the_source_documents_clone_runs_from_local_objects(flows: Flows) -> Non
     assert flows.leftovers() == []
 
 
+@pytest.mark.parametrize(
+    ("key", "block"), [("credentials", "github-credentials.mine"), ("access_token", "secret.github")]
+)
+def test_what_opens_a_private_repository_is_not_needed_where_the_commit_is_here(
+    flows: Flows, key: str, block: str
+) -> None:
+    clone = {"repository": "https://127.0.0.1:9/my-org/my-repo.git", "commit_sha": "{{ $GITHUB_SHA }}"}
+    flows.write("example.py", FLOW.format(version=1))
+    step = {f"{STEPS}.git_clone": {**clone, key: f"{{{{ prefect.blocks.{block} }}}}"}}
+    flows.manifest(entrypoint="example.py:my_flow", pull=[step])
+    flows.ok("deploy", GITHUB_SHA=flows.commit("Flow"))
+    assert flows.said("prod")["version"] == 1
+
+
 def test_a_commit_that_does_not_exist_is_an_error_and_nothing_runs(flows: Flows, tmp_path: Path) -> None:
     """Defect 1: Prefect's clone ran what was there, and "succeeded" for a commit that does not exist."""
     subprocess.run(["git", "init", "-q", str(tmp_path / "other")], check=True)
@@ -449,6 +463,10 @@ def test_without_a_clone_the_code_is_the_source_commit(flows: Flows) -> None:
         ({f"{STEPS}.git_clone": {"repository": ".", "clone_directory_name": "../up"}}, "lies outside of the directory"),
         (
             {f"{STEPS}.git_clone": {"repository": "x", "credentials": "{{ prefect.blocks.a.b }}"}},
+            "credentials are a block of a Prefect server",
+        ),
+        (
+            {f"{STEPS}.git_clone": {"repository": "x", "access_token": "{{ prefect.blocks.secret.b }}"}},
             "is known to a Prefect server only",
         ),
     ],

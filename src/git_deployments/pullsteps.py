@@ -35,6 +35,8 @@ KNOWN = (*CLONES, "set_working_directory", "run_shell_script", "pip_install_requ
 """The last parts of the names of Prefect's steps that are done here."""
 
 _RESERVED = ("id", "requires")
+_ACCESS = ("access_token", "credentials")
+"""What a clone needs only where the commit is not here already, so only there it must be known."""
 _TEMPLATE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 
 
@@ -141,7 +143,8 @@ class _Work:
         _check_directory(self.directory, f"the source commit {commit[:12]}", version.source.directory)
 
     def do(self, step: Step) -> None:
-        plain = {key: value for key, value in step.arguments.items() if key not in _RESERVED}
+        later = (*_RESERVED, *(_ACCESS if step.kind in CLONES else ()))
+        plain = {key: value for key, value in step.arguments.items() if key not in later}
         arguments = {key: self._filled(value, step) for key, value in plain.items()}
         if step.kind in CLONES:
             output = self._clone(step, arguments)
@@ -208,11 +211,21 @@ class _Work:
             self.around.scratch.worktree(directory, commit)
             self.root, self.commit = directory, commit
         else:
-            worktree.clone(self.around.repository, url, commit, branch, directory, _token(step, url, arguments))
+            worktree.clone(self.around.repository, url, commit, branch, directory, self._token(step, url))
         if arguments.get("include_submodules"):
             inside = worktree.inside(self.around.repository, directory)
             inside.run("submodule", "--quiet", "update", "--init", "--recursive")
         return {"directory": name}
+
+    def _token(self, step: Step, url: str) -> str | None:
+        """The step's access token as Prefect writes it before the URL's host."""
+        if step.arguments.get("credentials"):
+            raise BadStep(f"{step.said}: credentials are a block of a Prefect server; fetch the commit here beforehand")
+        filled = {"access_token": self._filled(step.arguments.get("access_token"), step)}
+        token = _text(step, filled, "access_token")
+        host = url.partition("://")[2].partition("/")[0]
+        user = "oauth2:" if "gitlab" in host else "x-token-auth:" if "bitbucket" in host else ""
+        return token if not token or ":" in token else user + token
 
     def _is_here(self, url: str) -> bool:
         """The URL is that of this repository, of one of its remotes, or of where the version comes from."""
@@ -340,16 +353,6 @@ def _commands(step: Step, arguments: Mapping[str, Json], environment: Mapping[st
             raise BadStep(f"{step.said}: '{brief(line)}': {error}") from None
         if words:
             yield words
-
-
-def _token(step: Step, url: str, arguments: Mapping[str, Json]) -> str | None:
-    """The step's access token as Prefect writes it before the URL's host."""
-    if arguments.get("credentials"):
-        raise BadStep(f"{step.said}: credentials are a block of a Prefect server; fetch the commit here beforehand")
-    token = _text(step, arguments, "access_token")
-    host = url.partition("://")[2].partition("/")[0]
-    user = "oauth2:" if "gitlab" in host else "x-token-auth:" if "bitbucket" in host else ""
-    return token if not token or ":" in token else user + token
 
 
 def texts(mapping: Mapping[str, Json]) -> dict[str, str]:
