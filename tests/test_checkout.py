@@ -65,6 +65,14 @@ def test_a_sparse_work_tree_does_not_hand_down_what_it_leaves_out(versions: Proj
     assert not (versions.path / "b").exists()
 
 
+def test_a_replaced_commit_is_checked_out_as_it_was(versions: Project) -> None:
+    """Its id would not tell: git shows the replacement under the id of what it replaces."""
+    first = versions.git("rev-parse", "refs/deployments/etl/prod/versions/1:source")
+    versions.git("replace", first, versions.git("rev-parse", "HEAD"))
+    versions.ok("checkout", "prod", "../first", "1")
+    assert (versions.path.parent / "first" / "code").read_text() == "1\n"
+
+
 def test_hooks_of_the_user_do_not_run(versions: Project) -> None:
     hook = versions.write(".git/hooks/post-checkout", "#!/bin/sh\ntouch ../ran\n")
     hook.chmod(0o755)
