@@ -14,7 +14,7 @@ from git_deployments.compare import Difference, differences
 from git_deployments.errors import DeploymentsError
 from git_deployments.history import State, properties, settings, states, trusted, version_at
 from git_deployments.model import Json, Version
-from git_deployments.names import shown
+from git_deployments.names import quoted, shown
 from git_deployments.repository import Repository
 from git_deployments.server import Found, Server
 
@@ -77,11 +77,16 @@ def drift(ours: Mapping[str, Json], version: Version, found: Found) -> list[Diff
 def check(server: Server, targets: Iterable[Target], create: bool) -> None:
     """Raise `CannotApply` or `ServerFailed` where an update would fail."""
     for target in targets:
+        name = shown(target.name)
+        if target.found is None and "/" not in target.name:
+            raise CannotApply(
+                f"'{name}' names no flow, and a Prefect server has no deployment without one; "
+                "deploy it with an entrypoint or flow_name"
+            )
         if target.found is None and not create:
-            name = shown(target.name)
             raise CannotApply(
                 f"the server at {shown(server.url)} has no deployment '{name}'; to create it there: "
-                f"git deployments apply {name} --create"
+                f"git deployments apply {quoted(target.name)} --create"
             )
     for pool in sorted({str(pool) for target in targets if (pool := target.properties["work_pool_name"])}):
         server.check_pool(pool)

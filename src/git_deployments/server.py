@@ -86,7 +86,9 @@ class Server:
             )
 
     def find(self, name: str) -> Found | None:
-        """The deployment of a full name; None if the server has none."""
+        """The deployment of a full name; None if the server has none, as of a name without a flow."""
+        if "/" not in name:
+            return None
         with _said(self.url, f"'{shown(name)}' cannot be read"):
             try:
                 row = self._client.read_deployment_by_name(name)

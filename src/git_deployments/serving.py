@@ -11,7 +11,7 @@ from git_deployments.compare import Difference
 from git_deployments.console import App, as_json, note, say, warn
 from git_deployments.errors import DONE, DeploymentsError
 from git_deployments.history import State, match, names, states
-from git_deployments.names import shown
+from git_deployments.names import quoted, shown
 from git_deployments.repository import Repository
 from git_deployments.server import connect
 
@@ -158,7 +158,7 @@ def apply_moves(repository: Repository, moved: Mapping[str, bool], quiet: bool) 
                 apply.check(server, [target], moved[target.name])
             done = apply.apply(repository, server, targets, False)
     except DeploymentsError as error:
-        again = " ".join(shown(name) for name in moved)
+        again = " ".join(quoted(name) for name in moved)
         raise NotApplied(
             f"live has moved here, but not on the Prefect server: {error}; then: git deployments apply {again}"
         ) from None

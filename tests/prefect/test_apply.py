@@ -190,6 +190,13 @@ def test_a_deployment_that_the_server_does_not_have(served: Served, name: str) -
     assert served.ok("diff", name, "--server", "--json").json["server"] == "absent"
 
 
+def test_a_name_without_a_flow_is_on_no_server(served: Served) -> None:
+    served.manifest(name="alone", flow=None)
+    served.ok("deploy", "-q")
+    assert "'alone' names no flow" in served.fatal("apply", "alone", "--create")
+    assert "not on the server" in served.ok("status", "alone", "--server").out
+
+
 def test_job_variables_that_the_pool_refuses_change_nothing(served: Served, name: str) -> None:
     served.server.pool("strict-pool", env={"type": "object"})
     deploy(served, name, work_pool={"name": "strict-pool"})
