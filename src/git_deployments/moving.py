@@ -164,13 +164,13 @@ def carry_out(app: App, wanted: Wanted, decide: Decide, manner: Manner, telling:
         for outcome in outcomes:
             telling.text(repository, outcome)
     try:
-        _after_moves(repository, outcomes, manner.quiet)
+        after_moves(repository, outcomes, manner.quiet)
     finally:
         _tell_unpublished(repository, outcomes, manner)
     return NOT_LIVE if any(outcome.decision.not_taken for outcome in outcomes) else DONE
 
 
-def _after_moves(repository: Repository, outcomes: list[Outcome], quiet: bool) -> None:
+def after_moves(repository: Repository, outcomes: list[Outcome], quiet: bool) -> None:
     """What is to happen here once another version is live (design, "Hooks" and "Running")."""
     moved = [one.record for one in outcomes if one.record and _commit(one.record.before) != _commit(one.record.after)]
     if not moved:

@@ -379,6 +379,21 @@ def test_a_move_that_is_published_or_not_made(versions: Project, tmp_path: Any) 
     assert versions.refs() == before
 
 
+def test_what_follows_a_move_follows_here_too(versions: Project, tmp_path: Any) -> None:
+    """As after the command; a move that cannot be applied to a Prefect server stands, and the page says so."""
+    versions.git("config", "deployments.onLiveLocal", "true")
+    moves = tmp_path / "moves"
+    versions.git("config", "deployments.onLive", f'echo "$GIT_DEPLOYMENTS_TO" >>{moves}')
+    visit = Visit(versions)
+    assert visit.post(f"{PROD}move", **visit.form(f"{PROD}move")).status_code == 303
+    assert moves.read_text() == "2\n"
+    versions.git("config", "deployments.applyOnLive", "true")
+    answer = visit.post(f"{PROD}move", **visit.form(f"{PROD}move?to=number:3"))
+    assert answer.status_code == 500
+    assert "live has moved here, but not on the Prefect server" in plain(answer.text)
+    assert (versions.live(), moves.read_text()) == (3, "2\n3\n")
+
+
 def test_the_preview_of_a_move_that_is_none_leads_to_the_deployment(visit: Visit) -> None:
     answer = visit.client.get(f"{PROD}move?to=number:3", base_url=visit.base)
     assert (answer.status_code, answer.headers["Location"]) == (303, "../../../../deployments/etl/prod/log/")

@@ -20,6 +20,7 @@ from git_deployments import store, sync
 from git_deployments.errors import Contested, DeploymentsError, ExpectationFailed
 from git_deployments.history import State, UnknownDeployment, UnknownVersion, find, properties, settings
 from git_deployments.model import Json
+from git_deployments.moving import after_moves
 from git_deployments.names import BadName, decode, encode
 from git_deployments.reason import ReasonMissing, SecretReason, check_reason
 from git_deployments.repository import Repository
@@ -335,9 +336,12 @@ def _move(repository: Repository, name: str, to: str, expect: str, reason: str) 
     state = find(repository, name)
     decide = pages.move(repository, state, to, "hold" in request.form, reason, expect)
     if "push" not in request.form:
-        return store.write(repository, repository.who(), [name], decide)[0]
-    remote = sync.chosen_remote(repository, None)
-    return sync.write(repository, remote, store.Wanted(lambda: [name], True), decide).outcomes[0]
+        (outcome,) = store.write(repository, repository.who(), [name], decide)
+    else:
+        remote = sync.chosen_remote(repository, None)
+        (outcome,) = sync.write(repository, remote, store.Wanted(lambda: [name], True), decide).outcomes
+    after_moves(repository, [outcome], quiet=True)
+    return outcome
 
 
 class BadForm(DeploymentsError):
