@@ -191,7 +191,7 @@ def options() -> dict[str, list[Named]]:
 
 def _options(command: click.Command | None) -> list[Named]:
     assert command is not None
-    found = [one for one in command.params if isinstance(one, click.Option)]
+    found = [one for one in command.params if isinstance(one, click.Option) and "--help" not in one.opts]
     return [
         Named((name,) if name in one.secondary_opts else tuple(one.opts), not one.is_flag, one.help or "")
         for one in found

@@ -21,16 +21,16 @@ __git_deployments_options () {
 	list) echo '--json --format=' ;;
 	versions) echo '--limit= --json --format=' ;;
 	show) echo '--key= --batch --json --format=' ;;
-	live) echo '--oid --source' ;;
+	live) echo '--oid --source --json --format=' ;;
 	log) echo '--limit= --json --format=' ;;
-	diff) echo '--exit-code --code --server --json' ;;
+	diff) echo '--exit-code --code --server --json --format=' ;;
 	status) echo '--remote= --server --json --format=' ;;
 	checkout) echo '--quiet --json' ;;
 	run) echo '--param= --python= --print --quiet' ;;
 	apply) echo '--all --settings --create --dry-run --quiet --json' ;;
 	capture) echo '--all --allow-secret= --push --no-push --remote= --offline --json --message= --dry-run --quiet' ;;
 	export) echo '--output=' ;;
-	fsck) echo '--repair --signatures --json' ;;
+	fsck) echo '--repair --signatures --json --format=' ;;
 	web) echo '--port= --read-only --no-browser --export=' ;;
 	hook) echo '--remove' ;;
 	esac

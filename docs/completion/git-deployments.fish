@@ -91,7 +91,7 @@ __git_deployments_option push 0 'Publish it, or do not write it (deployments.pus
 __git_deployments_option no-push 0 'Publish it, or do not write it (deployments.push).' deploy update rollback promote delete capture
 __git_deployments_option remote 1 'The remote to publish to, and to ask first.' deploy update rollback promote delete capture
 __git_deployments_option offline 0 'Ask no remote, even if nothing is known here yet.' deploy update rollback promote delete capture
-__git_deployments_option json 0 'Print JSON.' deploy update rollback promote delete fetch pull push list versions show log diff status checkout apply capture fsck
+__git_deployments_option json 0 'Print JSON.' deploy update rollback promote delete fetch pull push list versions show live log diff status checkout apply capture fsck
 __git_deployments_option message 1 'Why; kept in the log.' deploy update rollback promote delete capture
 __git_deployments_option dry-run 0 'Show which refs would move; write nothing.' deploy update rollback promote delete capture
 __git_deployments_option quiet 0 'Say nothing but warnings and errors.' deploy update rollback promote delete fetch pull push checkout apply capture
@@ -100,7 +100,7 @@ __git_deployments_option version 1 'Human name of the new version.' update
 __git_deployments_option hold 0 'Later deploys and updates do not go live until promote.' rollback
 __git_deployments_option yes 0 'Do not ask.' delete
 __git_deployments_option purge 0 'Remove the log too: nothing is left.' delete
-__git_deployments_option format 1 'Print a line for each, %(field) filled in; fields as in --json.' list versions show log status
+__git_deployments_option format 1 'Print a line for each, %(field) filled in; fields as in --json.' list versions show live log diff status fsck
 __git_deployments_option limit 1 'Only the newest N.' versions log
 __git_deployments_option key 1 'Print one value: a property, a setting or a field of --json; dots reach in.' show
 __git_deployments_option batch 0 'Answer each NAME, or NAME, tab, VERSION, of standard input with a line of JSON.' show
