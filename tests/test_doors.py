@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ import pytest
 
 from .conftest import Project
 
+ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = str(Path(sys.executable).with_name("git-deployments"))
 WHOLE = "import sys; from git_deployments import cli; sys.argv[0] = 'git-deployments'; cli.main()"
 LIVE = "refs/deployments/etl/prod/live"
@@ -104,6 +106,31 @@ def test_three_doors_give_one_answer(project: Project, packed: bool) -> None:
             for answer in ours(place, "live", name):
                 assert answer.out == number.out.replace("\n\n", "\n"), (where, question)
                 assert answer.code == (1 if number.code else 0), (where, question)
+
+
+def contract() -> list[tuple[str, str]]:
+    """What the manual page promises to plain git: a command for etl/prod, and of what it is the answer."""
+    page = (ROOT / "docs" / "man" / "git-deployments.1").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^\.SH REFS\n.*?^\.nf\n\.RS\n(.*?)^\.RE\n", page, re.MULTILINE | re.DOTALL)
+    plain = re.sub(r"\\f[BIR]", "", block).replace("\\-", "-").replace("\\(aq", "'").replace(" \\e\n   ", "")
+    rows = (re.split(r" {2,}", line) for line in plain.replace("<name>", "etl/prod").splitlines())
+    return [(command, meaning.replace("NAME", "etl/prod")) for command, meaning in rows]
+
+
+def test_what_the_manual_page_promises_to_plain_git_is_kept(project: Project) -> None:
+    promised = contract()
+    whole = project.ok("show", "etl/prod", "--json").json
+    documents = {"the configuration": whole["properties"], "the settings": whole["settings"]}
+    for command, meaning in promised:
+        answer = said(Place(project.path), "sh", "-c", command)
+        if meaning in documents:
+            assert json.loads(answer.out).items() <= documents[meaning].items()
+        else:
+            assert Said(answer.out.strip() + "\n", 0) == Said(project.ok(*meaning.split()).out, answer.code)
+        gone = said(Place(project.path), "sh", "-c", command.replace("etl/prod", "etl/none"))
+        assert gone.out == ""
+        assert gone.code == (1 if "rev-parse" in command else 128)
+    assert len(promised) == 5
 
 
 @pytest.mark.parametrize("name", ["", "a/b/c", "etl/", "etl/live", "a%b", "a%2F", "-x", "x" * 300])
