@@ -46,12 +46,15 @@ def gto(scratch: Path) -> Iterator[Row]:
         _tag(sandbox, number)
     commit = sandbox.command("git", "commit", "-q", "--allow-empty", "-m", "Change")
     for ours, theirs in (
+        (("live", NAME), ("show", "etl@latest", "--version")),
+        (("list", "--json"), ("show", "--json")),
         (("list",), ("show",)),
         (("versions", NAME), ("show", "etl")),
         (("deploy",), ("register", "etl")),  # which wants a new commit each time
     ):
         times = alternate(5, [commit, sandbox.command(str(program), *theirs), sandbox.ours(*ours)])
-        yield ratio(f"gto {' '.join(theirs)} ({_TAGS})", f"{ours[0]} ({_TAGS})", times[1], times[2])
+        words = " ".join(ours).replace(NAME, "NAME")
+        yield ratio(f"gto {' '.join(theirs)} ({_TAGS})", f"{words} ({_TAGS})", times[1], times[2])
 
 
 def _tag(sandbox: Sandbox, number: int) -> None:
@@ -73,6 +76,14 @@ def prefect(scratch: Path) -> Iterator[Row]:
                 theirs = sandbox.command(str(program), "--no-prompt", "deploy", "--all")
                 times, base = alternate(rounds, [theirs, sandbox.ours("deploy", "--all")])
                 yield ratio(f"prefect deploy --all ({count})", f"deploy --all ({count})", times, base)
+            for theirs_words, ours in (
+                (("inspect", manifests.name(1)), ("live", manifests.name(1))),
+                (("ls",), ("list", "--json")),
+            ):
+                theirs = sandbox.command(str(program), "--no-prompt", "deployment", *theirs_words)
+                times, base = alternate(3, [theirs, sandbox.ours(*ours)])
+                asked, answered = (" ".join(words).replace(manifests.name(1), "NAME") for words in (theirs_words, ours))
+                yield ratio(f"prefect deployment {asked} (50)", f"{answered} (50)", times, base)
     except _Missing as why:
         progress(f"prefect: left out: {why}")
 
