@@ -23,6 +23,8 @@ Row = dict[str, Json]
 """One JSON object of the contract (design, "JSON")."""
 
 _COLOURS = {"green": 32, "yellow": 33, "red": 31, "cyan": 36, "bold": 1, "dim": 2}
+_LONGEST_CELL = 200
+"""Characters of a text that a table shows: each row is as wide as the widest."""
 _ROWS_ALIGNED = 500
 """Rows of a table that are measured together; a longer one is written while it is read."""
 
@@ -233,7 +235,8 @@ def short(oid: str | None) -> str:
 
 def first_line(words: str) -> str:
     """The first line of a text, fit for one line of a table."""
-    return shown(words.strip().partition("\n")[0])
+    line = words.strip().partition("\n")[0]
+    return shown(line[:_LONGEST_CELL]) + ("…" if len(line) > _LONGEST_CELL else "")
 
 
 def table(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
@@ -269,7 +272,7 @@ def list_cells(state: State) -> tuple[str, ...]:
         first_line(live.label or "") if live else "",
         short(live.source) if live else "",
         when(event.author) if event else "",
-        shown(event.author.name) if event else "",
+        first_line(event.author.name) if event else "",
         ", ".join(notes),
     )
 
@@ -286,7 +289,7 @@ def version_cells(version: Version, live: str | None, provisional: bool) -> tupl
         short(version.commit),
         short(version.source.commit),
         when(version.author),
-        shown(version.author.name),
+        first_line(version.author.name),
         first_line(what),
     )
 
@@ -296,7 +299,7 @@ def event_cells(event: Event) -> tuple[str, ...]:
     before, after = (f"v{number}" if number else "-" for number in (event.before, event.after))
     move = f"{before} → {after}" if before != after else f"{after} stays"
     made = f"v{event.number}" if event.number else ""
-    return (when(event.author), event.action, made, move, shown(event.author.name), first_line(event.reason))
+    return (when(event.author), event.action, made, move, first_line(event.author.name), first_line(event.reason))
 
 
 def undo(name: str, before: Pointer | None, after: Pointer | None) -> str:
