@@ -245,6 +245,21 @@ def test_a_version_that_a_torn_push_left_at_the_hub_blocks_nothing(shared: Team,
     assert shared.hub.ok("fsck").out == ""
 
 
+def test_a_pull_without_a_log_replaces_no_other_version(shared: Team) -> None:
+    carol = shared.clone("carol")
+    carol.deploy("carol's", "--offline")
+    ref = "refs/deployments/etl/prod/versions/1"
+    hers = carol.refs()[ref]
+    carol.git("update-ref", "-d", LOG)
+    carol.git("update-ref", "-d", LIVE)
+    line = carol.fatal("pull", code=4)
+    assert f"{ref} here is {hers[:12]}, which is not the published v1" in line
+    assert carol.refs() == {ref: hers}
+    carol.git("update-ref", "-d", ref)
+    carol.ok("pull")
+    assert same(carol, shared.hub)
+
+
 def test_half_a_name_is_looked_for_at_the_remote_and_a_wrong_one_is_named(shared: Team) -> None:
     carol = shared.clone("carol")
     carol.ok("fetch", "origin", "prod")

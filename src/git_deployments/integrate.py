@@ -186,8 +186,25 @@ def _forward(repository: Repository, state: State, remote: Tracked, published: E
     deleted = published.action == "delete" and remote.live is None
     changes = _changes(repository, state, position, remote.live, deleted, {})
     if state.refs.log is None:
+        _refuse_other_versions(repository, state, position)
         changes = (change for change in changes if not _is_leftover(change, state, position))
     return Integration(state.name, outcome, tuple(changes), notes=tuple(notes))
+
+
+def _refuse_other_versions(repository: Repository, state: State, position: Position) -> None:
+    """Versions that are here without a log, under numbers that the published history has given to others."""
+    latest = position.latest
+    for one, oid in sorted(state.refs.versions.items()):
+        if latest and one <= latest.number and _version_of(repository, latest, one) != oid:
+            ref = version_ref(state.name, one)
+            raise Contested(
+                f"{shown(ref)} here is {oid[:12]}, which is not the published v{one}, and no log here tells of it; "
+                f"nothing was moved; keep it elsewhere (git tag NAME {oid}), then: git update-ref -d {shown(ref)}"
+            )
+
+
+def _version_of(repository: Repository, latest: Pointer, number: int) -> str | None:
+    return history.number_to_oid(repository, latest.number, latest.commit, number)
 
 
 def _is_leftover(change: RefChange, state: State, position: Position) -> bool:
