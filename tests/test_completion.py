@@ -269,9 +269,15 @@ def test_the_completion_of_git_in_fish_asks_ours(project: Project, tmp_path: Pat
         shutil.copy(file, tmp_path / "data" / "fish" / directory / FISH.name)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "XDG_DATA_DIRS": f"{tmp_path / 'data'}:/usr/share", "PATH": path}
-    command = ["fish", "-c", "complete -C 'git deployments rollback etl/'"]
+    project.deploy("x", name="(touch evil)")
+    lines = ("git depl", "git deployments rollback etl/", "git -C . deployments show etl/\\(touch%20evil\\) v")
+    command = ["fish", "-c", "for line in $argv; complete -C $line; end", *lines]
     done = subprocess.run(command, cwd=project.path, env=environment, capture_output=True, text=True)
-    assert [line.partition("\t")[0] for line in done.stdout.splitlines()] == ["etl/dev", "etl/prod"]
+    offered = [line.partition("\t")[0] for line in done.stdout.splitlines()]
+    assert offered[:1] + [word for word in offered if word in ("etl/dev", "etl/prod", "v1")] == [
+        "deployments", "etl/dev", "etl/prod", "v1",
+    ]  # fmt: skip
+    assert not (project.path / "evil").exists()
 
 
 @needs_fish
