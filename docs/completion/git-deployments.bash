@@ -12,8 +12,8 @@ __git_deployments_options () {
 	case $1 in
 	deploy) echo '--file= --all --version= --version-type= --no-live --if-changed --paths= --runtime-env= --allow-secret= --expect-live= --push --no-push --remote= --offline --json --message= --dry-run --quiet' ;;
 	update) echo '--unset= --version= --no-live --allow-secret= --expect-live= --push --no-push --remote= --offline --json --message= --dry-run --quiet' ;;
-	rollback) echo '--hold --expect-live= --push --no-push --remote= --offline --json --message= --dry-run --quiet --help' ;;
-	promote) echo '--expect-live= --push --no-push --remote= --offline --json --message= --dry-run --quiet --help' ;;
+	rollback) echo '--hold --expect-live= --push --no-push --remote= --offline --json --message= --dry-run --quiet' ;;
+	promote) echo '--expect-live= --push --no-push --remote= --offline --json --message= --dry-run --quiet' ;;
 	delete) echo '--yes --purge --push --no-push --remote= --offline --json --message= --dry-run --quiet' ;;
 	fetch) echo '--json --quiet' ;;
 	pull) echo '--json --quiet' ;;

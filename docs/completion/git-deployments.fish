@@ -98,7 +98,6 @@ __git_deployments_option quiet 0 'Say nothing but warnings and errors.' deploy u
 __git_deployments_option unset 1 'Put a key back to its default, or take it out of a mapping.' update
 __git_deployments_option version 1 'Human name of the new version.' update
 __git_deployments_option hold 0 'Later deploys and updates do not go live until promote.' rollback
-__git_deployments_option help 0 'Show this message and exit.' rollback promote
 __git_deployments_option yes 0 'Do not ask.' delete
 __git_deployments_option purge 0 'Remove the log too: nothing is left.' delete
 __git_deployments_option format 1 'Print a line for each, %(field) filled in; fields as in --json.' list versions show live log diff status fsck
