@@ -135,7 +135,7 @@ _READS = (
     _ours("list", "--json"),
     _ours("versions", NAME),
     _ours("versions", NAME, "--limit", "20", most=FLAT),
-    _ours("show", NAME, most=FLAT),
+    _ours("show", NAME),  # `created_by` is the first version's author
     _ours("show", NAME, "v1"),
     _ours("log", NAME),
     _ours("log", NAME, "--limit", "20", most=FLAT),
