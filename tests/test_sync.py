@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -258,6 +259,18 @@ def test_a_pull_without_a_log_replaces_no_other_version(shared: Team) -> None:
     carol.git("update-ref", "-d", ref)
     carol.ok("pull")
     assert same(carol, shared.hub)
+
+
+def test_commands_in_what_a_race_says_can_be_pasted(shared: Team) -> None:
+    shared.ada.deploy("d1", name="my prod", flow_name="my flow")
+    shared.ada.ok("push")
+    shared.bob.ok("pull")
+    shared.ada.deploy("d2", "--push", name="my prod", flow_name="my flow")
+    shared.bob.deploy("d2'", name="my prod", flow_name="my flow")
+    line = shared.bob.fatal("push", code=4)
+    assert line.endswith("git deployments pull origin 'my flow/my prod'")
+    words = shlex.split(line.rpartition("; ")[2])
+    assert "v2 is now v3" in shared.bob.ok(*words[2:]).out
 
 
 def test_half_a_name_is_looked_for_at_the_remote_and_a_wrong_one_is_named(shared: Team) -> None:

@@ -16,7 +16,7 @@ from git_deployments.errors import Contested, DeploymentsError
 from git_deployments.git import RefChange, text
 from git_deployments.history import Pointer, Refs, State, pointer, version_at
 from git_deployments.model import Event, Json, Version
-from git_deployments.names import shown
+from git_deployments.names import quoted, shown
 from git_deployments.objects import Objects
 from git_deployments.record import Draft, Position, Step, adoptions, append, make, number, position_after, with_settings
 from git_deployments.refs import live_ref, log_ref, source_ref, version_ref
@@ -354,7 +354,7 @@ class _Replay:
             stays = f"v{live.number}" if live else "nothing"
             self.notes.append(
                 f"v{made.number} of '{shown(event.name)}' did not go live: {stays} is held there since a rollback; "
-                f"to make it live: git deployments promote {shown(event.name)} v{made.number}"
+                f"to make it live: git deployments promote {quoted(event.name)} v{made.number}"
             )
         self._record(event, made, pointer(made) if goes_live else live)
 
@@ -478,7 +478,7 @@ class _Replay:
         return history.settings_in(self.repository, self.position.tree or "", self.position.log or "")
 
     def _dispute(self, event: Event, what: str, command: str) -> None:
-        choice = f"git deployments {command.replace('{}', shown(event.name), 1)}"
+        choice = f"git deployments {command.replace('{}', quoted(event.name), 1)}"
         theirs = next((one for one in self.theirs if one.before != one.after), self.theirs[0])
         self.disputes.append(Dispute(what, event, theirs, choice))
 

@@ -20,7 +20,7 @@ from git_deployments import launch, yamltext
 from git_deployments.errors import DeploymentsError
 from git_deployments.history import State, properties, settings
 from git_deployments.model import Json, Version
-from git_deployments.names import brief, shown
+from git_deployments.names import brief, quoted, shown
 from git_deployments.pullsteps import CLONES, BadStep, Code, Step, Surroundings, bring, check, steps_of, texts
 from git_deployments.repository import Repository
 from git_deployments.signature import split_entrypoint
@@ -68,7 +68,7 @@ def plan(
     said = f"v{version.number} of '{shown(version.name)}'"
     if settings(repository, state.event)["disabled"]:
         raise CannotRun(
-            f"'{shown(version.name)}' is disabled; git deployments update {shown(version.name)} disabled=false"
+            f"'{shown(version.name)}' is disabled; git deployments update {quoted(version.name)} disabled=false"
         )
     configuration = properties(repository, version)
     entrypoint = configuration["entrypoint"]

@@ -33,7 +33,7 @@ from git_deployments.history import (
 )
 from git_deployments.integrate import Integration, Tracked, integrate, reaches, unpublished
 from git_deployments.model import Event
-from git_deployments.names import encode, shown
+from git_deployments.names import encode, quoted, shown
 from git_deployments.record import Record, commit
 from git_deployments.refs import (
     LIVE,
@@ -221,7 +221,7 @@ def check_remote(repository: Repository, remote: str) -> str:
     if remote not in repository.remotes:
         there_are = ", ".join(map(shown, repository.remotes)) or "none"
         raise UnknownRemote(
-            f"no remote '{shown(remote)}' is configured (there are: {there_are}); git remote add {shown(remote)} URL"
+            f"no remote '{shown(remote)}' is configured (there are: {there_are}); git remote add {quoted(remote)} URL"
         )
     return remote
 
@@ -320,7 +320,7 @@ def _refuse_rewound(repository: Repository, remote: str, before: Seen, after: Ma
         told.append(
             f"the log of '{shown(name)}' at {shown(remote)} was rewound: it had {old[:12]} and now has "
             f"{new.log[:12]}, which does not follow from it; nothing was taken over. To put it back: "
-            f"git push -f {shown(remote)} {old}:{log_ref(name)}; to accept it: git update-ref -d {ref}{kind}"
+            f"git push -f {quoted(remote)} {old}:{log_ref(name)}; to accept it: git update-ref -d {ref}{kind}"
         )
     if told:
         repository.git.move_refs(back)
@@ -384,7 +384,7 @@ def _must_be(there: list[str], word: str, remote: str) -> list[str]:
     found = matching(there, word, globs=False)
     if not found:
         near = nearest(there, word)
-        hint = f"did you mean '{shown(near)}'?" if near else f"'git deployments fetch {shown(remote)}' brings all"
+        hint = f"did you mean '{shown(near)}'?" if near else f"'git deployments fetch {quoted(remote)}' brings all"
         raise UnknownDeployment(f"no deployment '{shown(word)}' here or at {shown(remote)}; {hint}")
     return found
 
@@ -521,8 +521,8 @@ def _refuse_gone(remote: str, local: list[State], gone: Mapping[str, str]) -> No
         if state.name in gone:
             raise Gone(
                 f"'{shown(state.name)}' was removed at {shown(remote)}; to publish it there again: "
-                f"git deployments push {shown(remote)} {shown(state.name)}; to remove it here: "
-                f"git deployments delete --purge {shown(state.name)}"
+                f"git deployments push {quoted(remote)} {quoted(state.name)}; to remove it here: "
+                f"git deployments delete --purge {quoted(state.name)}"
             )
 
 
@@ -549,7 +549,7 @@ def _part(
     if seen and seen.log != refs.log and not reaches(repository, refs.log, seen.log):
         raise Diverged(
             f"'{shown(name)}' has events at {shown(remote)} that are not here; "
-            f"pull first: git deployments pull {shown(remote)} {shown(name)}"
+            f"pull first: git deployments pull {quoted(remote)} {quoted(name)}"
         )
     known = parse_event(repository.reading.object(seen.log)) if seen else None
     # A delete took the hub's versions and sources away, so they all go there again.
@@ -718,7 +718,7 @@ def _push_failure(
         if expected and (there and there.live) != expected[0]:
             return Lost(
                 f"live of '{shown(part.published.name)}' was moved at {shown(remote)}; nothing of yours was published; "
-                f"git deployments pull {shown(remote)} {shown(part.published.name)}"
+                f"git deployments pull {quoted(remote)} {quoted(part.published.name)}"
             )
         if there is None and part.published.before:
             return Declined(
@@ -753,7 +753,7 @@ def _lost(repository: Repository, remote: str, there: Tracked) -> Lost:
     after = f"v{event.after}" if event.after else "nothing"
     return Lost(
         f"{event.author.name} was first at {shown(remote)}: {event.action} of '{shown(there.name)}', {after} is live "
-        f"there; nothing of yours was published; git deployments pull {shown(remote)} {shown(there.name)}"
+        f"there; nothing of yours was published; git deployments pull {quoted(remote)} {quoted(there.name)}"
     )
 
 
@@ -920,5 +920,5 @@ def _settle(repository: Repository, remote: str, records: Mapping[str, Record]) 
     except (Locked, GitFailed) as error:
         raise NotHere(
             f"it is published at {shown(remote)}, but the refs here could not be moved ({error}); "
-            f"git deployments pull {shown(remote)} brings it here"
+            f"git deployments pull {quoted(remote)} brings it here"
         ) from None
