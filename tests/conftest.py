@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,10 @@ HASH = os.environ.get("GIT_DEPLOYMENTS_OBJECT_FORMAT", "sha1")
 """Object format of every repository that the tests make, `sha1` or `sha256`; `make test-sha256` sets it."""
 WIDTH = {"sha1": 40, "sha256": 64}[HASH]
 """Digits of an id."""
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell has started this in the background, and every program that the tests start would ignore ^C as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SEALED = {
     "GIT_DEFAULT_HASH": HASH,
