@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests.benchmarks import growth, hooks, peers, scale, starts, travel
+from tests.benchmarks import growth, hooks, pages, peers, scale, starts, travel
 from tests.benchmarks.sandbox import progress
 from tests.benchmarks.table import Row, lines
 
@@ -30,6 +30,7 @@ PARTS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "listing": hooks.listing,
     "batch": hooks.batch,
     "completion": hooks.completion,
+    "web": pages.pages,
     "long": growth.long,
     "wide": growth.wide,
     "gto": peers.gto,
