@@ -26,7 +26,6 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 SEALED = {
     "GIT_DEFAULT_HASH": HASH,
-    "GIT_DEPLOYMENTS_OBJECT_FORMAT": HASH,  # for the tests' own programs
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_TERMINAL_PROMPT": "0",

@@ -169,7 +169,8 @@ def flushed(tmp_path: Path, program: str, *arguments: str, cwd: Path) -> list[st
         pytest.skip("strace is not here to see what is flushed")
     trace = tmp_path / "trace"
     command = ["strace", "-f", "-y", "-e", "trace=fsync,fdatasync", "-o", str(trace), sys.executable, "-c", program]
-    done = subprocess.run([*command, *arguments], cwd=cwd, capture_output=True, text=True)
+    environment = {**os.environ, "GIT_DEPLOYMENTS_OBJECT_FORMAT": HASH}  # the program reads it as these tests do
+    done = subprocess.run([*command, *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
     if "PTRACE" in done.stderr or "ptrace" in done.stderr:
         pytest.skip("processes may not be traced here")
     assert done.returncode == 0, done.stderr
