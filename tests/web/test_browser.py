@@ -21,13 +21,10 @@ from tests.conftest import Project
 from .conftest import served
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.skipif(
-        not CHROMIUM and "GIT_DEPLOYMENTS_BROWSER" not in os.environ,
-        reason="no Chromium here: the pages were not tried in a browser",
-    ),
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM and "GIT_DEPLOYMENTS_BROWSER" not in os.environ,
+    reason="no Chromium here: the pages were not tried in a browser",
+)
 QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -184,7 +181,6 @@ def test_axe_finds_nothing(story: Project, visit: Visit, scheme: str) -> None:
         page = visit(server.address)
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         base = f"{server.base}deployments/etl/prod"
-        # The policy of the pages forbids to bring scripts in, so they are tested without it.
         for address in (server.base, f"{base}/log/", f"{base}/versions/2", f"{base}/versions/2..3"):
             page.goto(address)
             _without_violations(page)
