@@ -492,6 +492,50 @@ def test_oversized_settings_and_messages(near: Hub) -> None:
     near.refused(f"{large}:{LOG}", saying="bytes, more than the 4194304 that are allowed")
 
 
+def test_two_documents_of_one_name(near: Hub) -> None:
+    """Who reads it might take either."""
+    blob = near.ada.git("rev-parse", f"{PREFIX}/versions/4:{SNAPSHOT}")
+    other = near.ada.git("rev-parse", f"{PREFIX}/versions/3:{SNAPSHOT}")
+    code = near.ada.git("rev-parse", f"{PREFIX}/versions/4:source")
+    link = b"160000 source\0" + bytes.fromhex(code)
+    first, second = (f"100644 {SNAPSHOT}\0".encode() + bytes.fromhex(oid) for oid in (blob, other))
+    for tree in (first + second + link, first + link + link, link + first):
+        made = version(near.ada, store(near.ada, "tree", tree))
+        near.refused(*push_v5(made, deployed(near.ada, made)), saying="its tree holds something else")
+
+
+def parent_last(project: Project, made: str) -> str:
+    """The commit again, its last parent moved to where git does not look for one."""
+    head, _, message = project.git("cat-file", "commit", made).partition("\n\n")
+    lines = head.split("\n")
+    last = [line for line in lines if line.startswith("parent ")][-1]
+    lines.remove(last)
+    return store(project, "commit", "\n".join([*lines, last, "", message, ""]))
+
+
+def test_parents_that_git_does_not_see(hub: Hub) -> None:
+    """They would keep nothing alive: what they name would be lost with the next garbage collection."""
+    made = parent_last(hub.ada, version(hub.ada))
+    hub.refused(*push_v5(made, deployed(hub.ada, made)), saying="a parent stands where git sees none")
+    made = version(hub.ada)
+    event = parent_last(hub.ada, deployed(hub.ada, made))
+    hub.refused(*push_v5(made, event), saying="a parent stands where git sees none")
+
+
+def test_a_ref_in_the_way_of_all_deployments(tmp_path: Path) -> None:
+    guarded = bare(tmp_path / "hub.git")
+    guarded.ok("hook", "install")
+    other = Project(tmp_path / "other")
+    subprocess.run(["git", "clone", "-q", str(guarded.path), str(other.path)], check=True, capture_output=True)
+    other.commit("Start", code="x\n")
+    command = ["git", "push", "-q", "origin", "HEAD:refs/deployments"]
+    done = subprocess.run(command, cwd=other.path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "refs/deployments: no ref of a deployment has such a name" in done.stderr
+    assert other.git("ls-remote", "origin") == ""
+    assert other.git("push", "-q", "origin", "HEAD:refs/heads/refs/deployments") == ""
+
+
 UNKNOWN = [
     "refs/deployments/etl/prod/other",
     "refs/deployments/etl/prod/versions/05",

@@ -299,8 +299,8 @@ def version_problems(commit: Object, version: Version, documents: Documents) -> 
         yield f"its tree {version.tree} is missing or cannot be read"
         return
     gitlink = next((entry.oid for entry in entries if entry.name == GITLINK and entry.mode == _GITLINK_MODE), None)
-    expected = {(SNAPSHOT, "100644")} | ({(GITLINK, _GITLINK_MODE)} if gitlink else set())
-    if {(entry.name, entry.mode) for entry in entries} != expected:
+    expected = [(SNAPSHOT, "100644"), *([(GITLINK, _GITLINK_MODE)] if gitlink else [])]
+    if [(entry.name, entry.mode) for entry in entries] != expected:
         yield f"its tree holds something else than {SNAPSHOT} and the gitlink {GITLINK}"
     code = version.source.commit
     if code and len(code) == len(version.tree) and code != gitlink:

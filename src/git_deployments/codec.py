@@ -120,7 +120,10 @@ def parse_trailers(paragraph: str) -> dict[str, str]:
 
 
 def parse_commit(object_: Object) -> Commit:
-    """Take a raw commit apart. Raises `Malformed`."""
+    """Take a raw commit apart. Raises `Malformed`.
+
+    git sees parents only between the tree and the author; one that stands elsewhere keeps nothing alive.
+    """
     if object_.kind != "commit":
         raise Malformed(object_.oid, f"a {object_.kind} stands where a commit belongs")
     head, _, message = object_.data.decode("utf-8", "replace").partition("\n\n")
@@ -130,8 +133,10 @@ def parse_commit(object_: Object) -> Commit:
         key, _, value = line.partition(" ")
         if key == "tree":
             tree = tree or value
-        elif key == "parent":
+        elif key == "parent" and tree and not people:
             parents.append(value)
+        elif key == "parent":
+            raise Malformed(object_.oid, "a parent stands where git sees none")
         elif key in ("author", "committer"):
             people.setdefault(key, parse_identity(value))
     if not tree or len(people) != 2:

@@ -68,12 +68,12 @@ def refusals(repository: Repository, changes: Iterable[RefChange]) -> Iterator[s
         parsed = parse_ref(change.ref)
         if parsed:
             ours.setdefault(parsed.name, {})[parsed] = change
-        elif change.ref.startswith(ROOT) and change.new:
+        elif f"{change.ref}/".startswith(ROOT) and change.new:
             yield (
                 f"{shown(change.ref)}: no ref of a deployment has such a name; "
                 "there are <name>/live, <name>/log, <name>/versions/<n> and <name>/sources/<n>"
             )
-        elif change.ref.lower().startswith(ROOT) and repository.ignores_case:
+        elif f"{change.ref}/".lower().startswith(ROOT) and repository.ignores_case:
             yield f"{shown(change.ref)}: on this server it would be a ref under {ROOT}, which is spelt so"
     if not ours:
         return

@@ -31,7 +31,7 @@ if test -x "$before"; then
     printf '%s\\n' "$moved" | "$before" "$@" || {otherwise}
 fi
 case $moved in
-*" refs/"[Dd][Ee][Pp][Ll][Oo][Yy][Mm][Ee][Nn][Tt][Ss]/*) ;;
+*" refs/"[Dd][Ee][Pp][Ll][Oo][Yy][Mm][Ee][Nn][Tt][Ss]*) ;;
 *) exit 0 ;;
 esac
 if ! test -x {program}; then
