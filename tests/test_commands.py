@@ -7,6 +7,8 @@ import os
 import pty
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -411,6 +413,49 @@ def test_no_identity(versions: Project, monkeypatch: pytest.MonkeyPatch) -> None
     assert "git config --global user.name" in versions.fatal("rollback", "prod")
     versions.ok("rollback", "prod", GITHUB_ACTOR="octocat")
     assert versions.ok("log", "prod", "--json").json[0]["by"] == "octocat <octocat@users.noreply.github.com>"
+
+
+@pytest.fixture(params=["UTC", "Asia/Kathmandu", "America/St_Johns"])
+def zone(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A time zone that this process is in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", request.param)
+        time.tzset()
+        yield request.param
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"user.name": "Ada Lovelace", "user.email": "ada@example.com"},
+        {"user.name": "Zoë 山田", "user.email": "z@例え.jp"},
+        {"user.name": "Ada", "user.email": "ada@example.com", "committer.name": "The Bot", "author.email": "a@b.c"},
+        {"user.name": "  Ada L. ", "user.email": "<ada@example.com>"},
+        {"user.name": "A. <d> \\ 'a'", "user.email": "ada@example.com."},
+        {"user.name": "Ada\nTo: 7", "user.email": "ada@example.com"},
+        {"user.name": "Ada", "user.email": "ada@example.com", "committer.email": "."},
+    ],
+)
+def test_who_writes_is_who_git_says(
+    versions: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    config: dict[str, str],
+    zone: str,  # noqa: ARG001
+) -> None:
+    for variable in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"):
+        monkeypatch.delenv(variable)
+    for variable in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"):
+        monkeypatch.delenv(variable, raising=False)
+    for key, value in config.items():
+        versions.git("config", key, value)
+    form = "--format=%an|%ae|%cn|%ce|%ad"
+    versions.git("commit", "-q", "--allow-empty", "-m", "git's own")
+    theirs = versions.git("log", "-1", "--date=format:%z", form)
+    versions.ok("rollback", "prod")
+    assert versions.git("log", "-1", "--date=format:%z", form, "refs/deployments/etl/prod/log") == theirs
+    moment = int(versions.git("log", "-1", "--format=%ct", "refs/deployments/etl/prod/log"))
+    assert 0 <= time.time() - moment < 60
 
 
 def test_a_newer_format_is_refused_by_number(versions: Project) -> None:

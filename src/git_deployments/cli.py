@@ -93,7 +93,8 @@ def group(context: click.Context) -> int | None:
     deployments are listed.
     """
     app = App()
-    app.repository.foresee(writing=COMMANDS.get(context.invoked_subcommand or "") in ("moving", "writing"))
+    module = COMMANDS.get(context.invoked_subcommand or "")
+    app.repository.foresee(writing=module in ("moving", "writing"), moving=module == "moving")
     context.obj = app
     context.call_on_close(app.close)
     if context.invoked_subcommand is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from git_deployments.history import State, previous, properties, settings, version_at, while_live
+from git_deployments.history import State, previous, properties, settings, version_at
 from git_deployments.model import Event, Json, Version
 from git_deployments.repository import Repository
 from git_deployments.resolve import resolve
@@ -57,9 +57,8 @@ def version_differences(repository: Repository, before: Version, after: Version)
     return differences(_versioned(repository, before), _versioned(repository, after))
 
 
-def settings_since(repository: Repository, now: Event, log: str | None, number: int) -> list[Difference]:
-    """Settings that stand otherwise after `now` than when version `number` was last live, up to the event `log`."""
-    then = while_live(repository, now.name, log, number)
+def settings_since(repository: Repository, now: Event, then: Event | None) -> list[Difference]:
+    """Settings that stand otherwise after the event `now` than after `then`."""
     if then is None or then.tree == now.tree:
         return []
     before, after = settings(repository, then), settings(repository, now)

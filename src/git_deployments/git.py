@@ -26,6 +26,13 @@ LOCK_WAIT = ("-c", "core.filesRefLockTimeout=2000", "-c", "core.packedRefsTimeou
 _FIRST_REF = ("-c", "core.warnAmbiguousRefs=false")
 """The ref of exactly that name comes first (git manual, gitrevisions); git need not look for five others to warn of."""
 
+CONFIG = ("config", "-z", "--list")
+STORE = (*DURABLE, "hash-object", "-w", "--stdin", "-t")
+"""Reads one object of the kind named next, then writes it."""
+MOVE_REFS = (*DURABLE, *LOCK_WAIT, "update-ref", "--no-deref", "--stdin", "-z")
+"""Reads its whole input before it locks a ref."""
+_REFS = ("for-each-ref", "--format=%(objectname) %(symref) %(refname)")
+
 SYMBOLIC = "symbolic"
 """Stands for the object id of a symbolic ref."""
 _CHUNK = 1 << 16
@@ -100,11 +107,24 @@ class Git(NamedTuple):
 
     directory: str
     environment: Mapping[str, str]
+    ahead: dict[tuple[str, ...], Process]
+    """Started before their turn, by their arguments: they come up beside us while we import and think."""
 
     def start(self, *arguments: str, stdin: int | None = None) -> Process:
         """Start git without waiting for it. `stdin`: a descriptor to read from, else our input."""
+        if self.ahead and stdin is None and arguments in self.ahead:
+            return self.ahead.pop(arguments)
         where = () if self.directory == "." else ("-C", self.directory)
         return _spawn(("git", *where, *arguments), self.environment, stdin)
+
+    def foresee(self, *arguments: str) -> None:
+        """Start what `start` will be asked for next; it must not matter if it looks at the repository earlier."""
+        self.ahead[arguments] = self.start(*arguments)
+
+    def forget(self) -> None:
+        """End what was foreseen and did not come."""
+        while self.ahead:
+            self.ahead.popitem()[1].stop()
 
     def ask(self, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
         """Exit status, standard output and standard error. Raises `NotARepository`."""
@@ -121,24 +141,27 @@ class Git(NamedTuple):
 
     def config(self) -> dict[str, list[str]]:
         """The whole configuration: lower-case key (a subsection's case kept) to values, last wins."""
-        return parse_config(self.run("config", "-z", "--list"))
+        return parse_config(self.run(*CONFIG))
 
     def refs(self, *patterns: str) -> list[tuple[str, str]]:
         """(ref, object id) of all that match, by name. Opens no object; broken refs are skipped.
 
         A symbolic ref has `SYMBOLIC` for an id: what it leads to is another ref's business.
         """
-        out = text(self.run("for-each-ref", "--format=%(objectname) %(symref) %(refname)", *patterns))
+        out = text(self.run(*_REFS, *patterns))
         rows = (line.split(" ") for line in out.split("\n")[:-1])
         return [(ref, SYMBOLIC if target else oid) for oid, target, ref in rows]
+
+    def foresee_refs(self, *patterns: str) -> None:
+        """`refs` of these patterns will be asked for next."""
+        self.foresee(*_REFS, *patterns)
 
     def move_refs(self, changes: Iterable[RefChange]) -> None:
         """Make all the changes or none, in their order. Raises `LostRace`, `Locked`, `GitFailed`."""
         stdin = "".join(map(_ref_line, changes)).encode("utf-8", "surrogateescape")
-        arguments = (*DURABLE, *LOCK_WAIT, "update-ref", "--no-deref", "--stdin", "-z")
-        code, _, stderr = self.ask(*arguments, stdin=stdin)
+        code, _, stderr = self.ask(*MOVE_REFS, stdin=stdin)
         if code:
-            raise _ref_failure(arguments, code, stderr)
+            raise _ref_failure(MOVE_REFS, code, stderr)
 
     def commits(
         self, start: str, *, skip: int = 0, limit: int | None = None, largest: int | None = None
@@ -161,13 +184,13 @@ class Git(NamedTuple):
 
     def store(self, kind: str, data: bytes) -> str:
         """Write one loose object durably; its id."""
-        return text(self.run(*DURABLE, "hash-object", "-t", kind, "-w", "--stdin", stdin=data)).strip()
+        return text(self.run(*STORE, kind, stdin=data)).strip()
 
 
 def at(directory: str, environment: Mapping[str, str]) -> Git:
     """git in `directory`, its messages untranslated and replacement objects not followed."""
     fixed = {"LC_ALL": "C", "LANGUAGE": "", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_OPTIONAL_LOCKS": "0"}
-    return Git(directory, {**environment, **fixed})
+    return Git(directory, {**environment, **fixed}, {})
 
 
 def program(arguments: tuple[str, ...], environment: Mapping[str, str]) -> Process:

@@ -263,14 +263,7 @@ def read_refs(repository: Repository, wanted: list[str] | None, index: bool = Tr
 
     `index`: see `states`.
     """
-    if wanted is not None:
-        patterns = [prefix(name).rstrip("/") for name in wanted]
-    elif index:
-        patterns = [ROOT.rstrip("/")]
-    else:
-        patterns = [f"{ROOT}**/{LOG}", f"{ROOT}**/{LIVE}"]
-    if wanted is not None and len(wanted) > 100:
-        patterns = [ROOT.rstrip("/")]
+    patterns = _patterns(wanted, index)
     chosen = None if wanted is None else set(wanted)
     found: dict[str, Refs] = {} if wanted is None else {name: Refs(None, None, {}, {}) for name in wanted}
     for ref, oid in repository.git.refs(*patterns) if patterns and wanted != [] else ():
@@ -280,6 +273,18 @@ def read_refs(repository: Repository, wanted: list[str] | None, index: bool = Tr
         refs = found.get(parsed.name) or Refs(None, None, {}, {})
         found[parsed.name] = _with_ref(refs, parsed.kind, parsed.number, oid)
     return found
+
+
+def foresee(repository: Repository, wanted: list[str]) -> None:
+    """The states of these are asked for next, and nothing moves their refs before."""
+    if wanted:
+        repository.git.foresee_refs(*_patterns(wanted, True))
+
+
+def _patterns(wanted: list[str] | None, index: bool) -> list[str]:
+    if wanted is not None and len(wanted) <= 100:
+        return [prefix(name).rstrip("/") for name in wanted]
+    return [ROOT.rstrip("/")] if index or wanted is not None else [f"{ROOT}**/{LOG}", f"{ROOT}**/{LIVE}"]
 
 
 def _with_ref(refs: Refs, kind: str, number: int | None, oid: str) -> Refs:

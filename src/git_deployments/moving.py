@@ -14,7 +14,7 @@ import click
 from git_deployments import render
 from git_deployments.console import App, F, as_json, helps, note, say, warn
 from git_deployments.errors import DONE, NOT_LIVE, DeploymentsError
-from git_deployments.history import Pointer, State, find, is_full_name
+from git_deployments.history import Pointer, State, find, foresee, is_full_name, while_live
 from git_deployments.model import Json
 from git_deployments.names import quoted, shown
 from git_deployments.reason import check_reason
@@ -152,7 +152,9 @@ def carry_out(app: App, wanted: Wanted, decide: Decide, manner: Manner, telling:
     if manner.push:
         outcomes = _written_and_published(repository, manner, wanted, decide)
     else:
-        outcomes = write(repository, repository.who(), wanted.look(), decide)
+        names = list(wanted.look())
+        foresee(repository, names)
+        outcomes = write(repository, repository.who(), names, decide)
     for outcome in outcomes if not manner.quiet else ():
         for event in outcome.record.adopted if outcome.record else ():
             note(f"recorded first: {shown(outcome.name)}: {event.action} {_from_to(event.before, event.after)}")
@@ -334,9 +336,12 @@ def _tell_move(repository: Repository, outcome: Outcome) -> None:
 
 def _not_restored(repository: Repository, record: Record, after: Pointer) -> Iterable[str]:
     """Settings that changed since the version was live: a rollback leaves them as they are."""
+    then = while_live(repository, record.name, record.event.previous, after.number)
+    if then is None or then.tree == record.event.tree:
+        return
     from git_deployments.compare import settings_since
 
-    for change in settings_since(repository, record.event, record.event.previous, after.number):
+    for change in settings_since(repository, record.event, then):
         was, stays = map(render.value_text, (change.before, change.after))
         yield f"not restored: {change.key} was {was}, stays {stays}"
 

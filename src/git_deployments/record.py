@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from git_deployments.checkout import must_be_kept, present
 from git_deployments.codec import (
     GITLINK,
     SETTINGS_FILE,
@@ -288,6 +287,8 @@ def _changes(
 
 def _revived_sources(repository: Repository, state: State) -> Iterator[RefChange]:
     """The `sources/<n>` that a delete took away: what comes back must not lose its code."""
+    from git_deployments.checkout import must_be_kept, present
+
     latest = state.latest
     keep = repository.number("keepRefs", KEEP_REFS) or None
     for object_ in walk(repository, latest.commit, limit=keep) if latest else ():

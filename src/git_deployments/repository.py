@@ -1,13 +1,14 @@
 """What a repository is and how it is configured: its directories, its hash, `deployments.*`, who writes."""
 
 import os
+import time
 from collections.abc import Mapping
 from functools import cached_property
 from typing import NamedTuple
 
 from git_deployments.codec import parse_identity
 from git_deployments.errors import DeploymentsError
-from git_deployments.git import Git, GitFailed, NotARepository, Process, Reading, at, parse_config, text
+from git_deployments.git import CONFIG, MOVE_REFS, STORE, Git, GitFailed, NotARepository, Reading, at, text
 from git_deployments.model import Identity, Run
 from git_deployments.names import shown
 
@@ -57,32 +58,31 @@ class Repository:
         self.environment = environment
         self.git: Git = at(directory, environment)
         self.reading = Reading(self.git)
-        self._early: dict[str, Process] = {}
 
     def __del__(self) -> None:
         self.close()
 
-    def foresee(self, writing: bool) -> None:
-        """Start the questions that every command asks, and every write, so that git answers during imports."""
-        self._early["config"] = self.git.start("config", "-z", "--list")
+    def foresee(self, writing: bool, moving: bool) -> None:
+        """Start what every command asks, every write, and every write that makes one event and no version."""
+        self.git.foresee(*CONFIG)
+        if writing and self._has_two_identities():
+            self.git.foresee(*_identity_question("COMMITTER"))
+            self.git.foresee(*_identity_question("AUTHOR"))
         if writing:
-            self._early["COMMITTER"] = self._ask_identity("COMMITTER")
-            if self._has_two_identities():
-                self._early["AUTHOR"] = self._ask_identity("AUTHOR")
             self.reading.start()
+        if moving:
+            self.git.foresee(*STORE, "commit")
+            self.git.foresee(*MOVE_REFS)
 
     def close(self) -> None:
         """End the processes that answer questions."""
         self.reading.close()
-        for process in self._early.values():
-            process.stop()
-        self._early.clear()
+        self.git.forget()
 
     @cached_property
     def config(self) -> dict[str, list[str]]:
         """All of git's configuration; keys in lower case."""
-        process = self._early.pop("config", None)
-        return parse_config(process.result()) if process else self.git.config()
+        return self.git.config()
 
     def setting(self, key: str) -> str | None:
         """The value of `deployments.<key>`; None if unset."""
@@ -153,14 +153,12 @@ class Repository:
         """The environment may tell author and committer apart (git manual, git, "Git Commits")."""
         return any(key.startswith(("GIT_AUTHOR_", "GIT_COMMITTER_")) for key in self.environment)
 
-    def _ask_identity(self, role: str, *config: str) -> Process:
-        # A name guessed from the machine is nobody's: it would stand in the record for ever.
-        return self.git.start("-c", "user.useConfigOnly=true", *config, "var", f"GIT_{role}_IDENT")
-
     def _identity(self, role: str) -> Identity:
-        process = self._early.pop(role, None) or self._ask_identity(role)
+        plain = self._plain_identity(role)
+        if plain:
+            return plain
         try:
-            return parse_identity(text(process.result()).removesuffix("\n"))
+            return parse_identity(text(self.git.run(*_identity_question(role))).removesuffix("\n"))
         except NotARepository:
             raise
         except GitFailed as failure:
@@ -175,6 +173,33 @@ class Repository:
                 "and git config --global user.email you@example.com"
             )
         name, email = fallback
-        process = self._ask_identity(role, "-c", f"user.name={name}", "-c", f"user.email={email or 'none'}")
-        identity = parse_identity(text(process.result()).removesuffix("\n"))
-        return identity._replace(name=name, email=email)
+        question = _identity_question(role, "-c", f"user.name={name}", "-c", f"user.email={email or 'none'}")
+        return parse_identity(text(self.git.run(*question)).removesuffix("\n"))._replace(name=name, email=email)
+
+    def _plain_identity(self, role: str) -> Identity | None:
+        """The identity that the configuration alone gives, in words that git takes as they are; else None.
+
+        Then no process is spent on it (git manual, git-commit, "Commit Information").
+        """
+        if self._has_two_identities() or self.environment.get("TZ") != os.environ.get("TZ"):
+            return None
+        name, email = (
+            (self.config.get(f"{role.lower()}.{key}") or self.config.get(f"user.{key}") or [""])[-1]
+            for key in ("name", "email")
+        )
+        if not (_is_plain(name) and _is_plain(email)):
+            return None
+        seconds = int(time.time())
+        minutes = time.localtime(seconds).tm_gmtoff // 60
+        sign, (hours, rest) = "-" if minutes < 0 else "+", divmod(abs(minutes), 60)
+        return Identity(name, email, seconds, f"{sign}{hours:02}{rest:02}")
+
+
+def _is_plain(words: str) -> bool:
+    """Letters and digits at both ends, and nothing between that git would strip from an identity."""
+    return words[:1].isalnum() and words[-1:].isalnum() and words.isprintable() and not set("<>").intersection(words)
+
+
+def _identity_question(role: str, *config: str) -> tuple[str, ...]:
+    # A name guessed from the machine is nobody's: it would stand in the record for ever.
+    return ("-c", "user.useConfigOnly=true", *config, "var", f"GIT_{role}_IDENT")

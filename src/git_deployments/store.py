@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from git_deployments import objects
-from git_deployments.checkout import is_ancestor, object_at
 from git_deployments.codec import snapshot
 from git_deployments.errors import DeploymentsError, ExpectationFailed
 from git_deployments.git import Damaged, LostRace, RefChange
@@ -238,6 +237,8 @@ def _live_refusal(repository: Repository, state: State, wish: Wish) -> str | Non
     live = state.live.source if state.live else None
     if not (repository.flag("refuseStale") and new and live and new != live):
         return None
+    from git_deployments.checkout import is_ancestor
+
     older = is_ancestor(repository, new, live)
     return "stale" if older else None if older is False else "unknown"
 
@@ -281,6 +282,8 @@ def _masked(document: bytes, oid: str | None) -> bytes:
 
 
 def _same_path(repository: Repository, old: str, new: str, path: str) -> bool:
+    from git_deployments.checkout import object_at
+
     after = object_at(repository, new, path)
     before = object_at(repository, old, path)
     if after is None and before is None and path:

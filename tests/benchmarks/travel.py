@@ -32,7 +32,7 @@ class Hub(NamedTuple):
 
     def publish(self, name: str) -> None:
         """One new event of a deployment: it goes back a version, or forward again."""
-        live = self.writer.run("git-deployments", "live", name, "--format", "{number}")
+        live = self.writer.run("git-deployments", "live", name)
         back = int(live) == self.versions
         self.writer.run("git-deployments", "rollback" if back else "promote", name, "-q", "--push")
 

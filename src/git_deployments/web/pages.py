@@ -28,6 +28,7 @@ from git_deployments.history import (
     states,
     version_at,
     versions,
+    while_live,
 )
 from git_deployments.integrate import Tracked
 from git_deployments.model import PROPERTIES, Event, Json, Version
@@ -587,12 +588,17 @@ def preview(repository: Repository, name: str, words: str | None) -> tuple[State
         comparison(repository, state, live, target, patch=False) if live else None,
         target,
         _settings(repository, state),
-        tuple(map(_side, settings_since(repository, event, event.commit, target.number))) if event else (),
+        _not_restored(repository, event, target.number) if event else (),
         step.held,
         repository.flag("requireReason"),
         default_remote(repository) if repository.remotes else None,
         repository.flag("push"),
     )
+
+
+def _not_restored(repository: Repository, event: Event, number: int) -> tuple[Side, ...]:
+    then = while_live(repository, event.name, event.commit, number)
+    return tuple(map(_side, settings_since(repository, event, then)))
 
 
 def _planned(repository: Repository, state: State, words: str | None) -> Planned:
