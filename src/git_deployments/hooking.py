@@ -6,16 +6,17 @@ import sys
 
 import click
 
-from git_deployments.console import App, note, say
+from git_deployments.console import App, helps, note, say
 from git_deployments.errors import DONE, NO
 from git_deployments.guard import parse_push, refusals
 
 _WORDS = ("pre-receive", "post-receive", "install")
 
 
-@click.command("hook")
+@click.command("hook", add_help_option=False)
 @click.argument("what", type=click.Choice(_WORDS))
 @click.option("--remove", is_flag=True, help="With install: take the hooks out again.")
+@helps
 @click.pass_obj
 def hook_command(app: App, what: str, remove: bool) -> int:
     """Guard a server's deployments, and tell what goes live.

@@ -29,31 +29,29 @@ _LITERAL_KEYS = (
 name tokenizers, Kubernetes secrets and special tokens of language models as often."""
 
 _START = r"(?<![A-Za-z0-9])"
-_SHAPES: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
-    (mark, kind, re.compile(pattern))
-    for mark, kind, pattern in (
-        ("gh", "a GitHub token", _START + r"gh[opusr]_[A-Za-z0-9]{20}"),
-        ("github_pat_", "a GitHub token", _START + r"github_pat_[A-Za-z0-9_]{20}"),
-        ("gl", "a GitLab token", _START + r"gl(?:pat|dt|rt|ptt|ft|soat|cbt|imt|agent)-[A-Za-z0-9_\-]{20}"),
-        ("xox", "a Slack token", _START + r"xox[a-z]-[A-Za-z0-9\-]{10}"),
-        ("AKIA", "an AWS access key", _START + r"AKIA[A-Z0-9]{16}(?![A-Za-z0-9])"),
-        ("ASIA", "an AWS access key", _START + r"ASIA[A-Z0-9]{16}(?![A-Za-z0-9])"),
-        ("AIza", "a Google API key", _START + r"AIza[A-Za-z0-9_\-]{35}"),
-        ("k_live_", "a Stripe key", _START + r"[sr]k_live_[A-Za-z0-9]{16}"),
-        ("pn", "a Prefect API key", _START + r"pn[ub]_[A-Za-z0-9]{20}"),
-        ("pypi-", "a PyPI token", _START + r"pypi-[A-Za-z0-9_\-]{40}"),
-        ("npm_", "an npm token", _START + r"npm_[A-Za-z0-9]{36}"),
-        ("sk-ant-", "an Anthropic key", _START + r"sk-ant-[A-Za-z0-9_\-]{20}"),
-        ("sk-", "an OpenAI key", _START + r"sk-(?:(?:proj|svcacct|admin)-[A-Za-z0-9_\-]{20}|[A-Za-z0-9]{32})"),
-        ("Key=", "an Azure account key", r"(?:Account|SharedAccess)Key=[A-Za-z0-9+/]{40}"),
-        # Only where a run of such characters starts: a long run is then read once, not once for each `eyJ` in it.
-        (".eyJ", "a JSON Web Token", r"(?<![\w\-])eyJ[A-Za-z0-9_\-]{5,}\.eyJ[A-Za-z0-9_\-]{5,}\.[A-Za-z0-9_\-]"),
-        ("PRIVATE KEY", "a private key", r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY"),
-    )
+_SHAPES = (
+    ("gh", "a GitHub token", _START + r"gh[opusr]_[A-Za-z0-9]{20}"),
+    ("github_pat_", "a GitHub token", _START + r"github_pat_[A-Za-z0-9_]{20}"),
+    ("gl", "a GitLab token", _START + r"gl(?:pat|dt|rt|ptt|ft|soat|cbt|imt|agent)-[A-Za-z0-9_\-]{20}"),
+    ("xox", "a Slack token", _START + r"xox[a-z]-[A-Za-z0-9\-]{10}"),
+    ("AKIA", "an AWS access key", _START + r"AKIA[A-Z0-9]{16}(?![A-Za-z0-9])"),
+    ("ASIA", "an AWS access key", _START + r"ASIA[A-Z0-9]{16}(?![A-Za-z0-9])"),
+    ("AIza", "a Google API key", _START + r"AIza[A-Za-z0-9_\-]{35}"),
+    ("k_live_", "a Stripe key", _START + r"[sr]k_live_[A-Za-z0-9]{16}"),
+    ("pn", "a Prefect API key", _START + r"pn[ub]_[A-Za-z0-9]{20}"),
+    ("pypi-", "a PyPI token", _START + r"pypi-[A-Za-z0-9_\-]{40}"),
+    ("npm_", "an npm token", _START + r"npm_[A-Za-z0-9]{36}"),
+    ("sk-ant-", "an Anthropic key", _START + r"sk-ant-[A-Za-z0-9_\-]{20}"),
+    ("sk-", "an OpenAI key", _START + r"sk-(?:(?:proj|svcacct|admin)-[A-Za-z0-9_\-]{20}|[A-Za-z0-9]{32})"),
+    ("Key=", "an Azure account key", r"(?:Account|SharedAccess)Key=[A-Za-z0-9+/]{40}"),
+    # Only where a run of such characters starts: a long run is then read once, not once for each `eyJ` in it.
+    (".eyJ", "a JSON Web Token", r"(?<![\w\-])eyJ[A-Za-z0-9_\-]{5,}\.eyJ[A-Za-z0-9_\-]{5,}\.[A-Za-z0-9_\-]"),
+    ("PRIVATE KEY", "a private key", r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY"),
 )
-"""A text that every such secret contains, which is quick to look for, and the shape itself."""
-_USERINFO = re.compile(r"://[^\s/@:]*:([^\s/@]+)@")
-_STAND_IN = re.compile(
+"""A text that every such secret contains, which is quick to look for, what it is, and the shape itself: compiled when
+it is first needed, for most manifests have no such text."""
+_USERINFO = r"://[^\s/@:]*:([^\s/@]+)@"
+_STAND_IN = (
     r"\{\{[^{}]*\}\}"  # a template
     r"|\*+"
     r"|\$\w+|\$?\{\w+\}|\$\(\w+\)|%\w+%|%\(\w+\)s"  # variables of shells, of Kubernetes, of format strings
@@ -88,11 +86,15 @@ def text_looks_secret(text: str) -> str | None:
     Takes time linear in the length of `text`.
     """
     for mark, kind, pattern in _SHAPES:
-        if mark in text and pattern.search(text):
+        if mark in text and re.search(pattern, text):
             return kind
-    if "://" in text and any(_STAND_IN.fullmatch(match[1]) is None for match in _USERINFO.finditer(text)):
+    if "://" in text and any(map(_is_secret, re.findall(_USERINFO, text))):
         return "a password in a URL"
     return None
+
+
+def _is_secret(text: str) -> bool:
+    return re.fullmatch(_STAND_IN, text) is None
 
 
 def key_takes_secret(key: str) -> bool:
@@ -142,4 +144,4 @@ def _is_literal(value: Json) -> bool:
     if value is None or isinstance(value, bool):
         return False
     text = str(value).strip()
-    return bool(text) and "{{" not in text and _STAND_IN.fullmatch(text) is None
+    return bool(text) and "{{" not in text and _is_secret(text)

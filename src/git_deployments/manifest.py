@@ -75,17 +75,17 @@ _CLONES = frozenset(("git_clone", "agit_clone", "git_clone_project"))
 _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_CRON_FIELD = re.compile(r"[A-Za-z0-9*,/#?\-]+")
+_CRON_FIELD = r"[A-Za-z0-9*,/#?\-]+"
 _CRON_ALIASES = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
-_ZONE = re.compile(r"[A-Za-z0-9_+\-/]+")
-_SECONDS = re.compile(r"(\d+(?:\.\d+)?)")
-_CLOCK = re.compile(r"(?:(\d+) ?d(?:ays?)?,? )?(\d+):([0-5]\d):([0-5]\d(?:\.\d+)?)")
-_ISO = re.compile(
+_ZONE = r"[A-Za-z0-9_+\-/]+"
+_SECONDS = r"(\d+(?:\.\d+)?)"
+_CLOCK = r"(?:(\d+) ?d(?:ays?)?,? )?(\d+):([0-5]\d):([0-5]\d(?:\.\d+)?)"
+_ISO = (
     r"P(?=\d|T)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+(?:\.\d+)?)D)?"
     r"(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?"
 )
 _DURATIONS = ((_SECONDS, (1,)), (_CLOCK, (86400, 3600, 60, 1)), (_ISO, (31536000, 2592000, 604800, 86400, 3600, 60, 1)))
-"""The texts that Prefect reads as a duration, and the seconds in each of their groups."""
+"""The texts that Prefect reads as a duration, and the seconds in each of their groups; compiled when there is one."""
 _LONGEST_INTERVAL = 86400 * 999_999_999
 """Seconds in Python's longest `timedelta`, in which Prefect keeps an interval."""
 _LONGEST_RRULE = 6500
@@ -706,7 +706,7 @@ def _option_values(node: Map, spot: _Spot) -> dict[str, Json]:
 def _cron(node: Node, spot: _Spot) -> str:
     text = _line(node, spot)
     fields = text.split()
-    is_fields = len(fields) in (5, 6) and all(map(_CRON_FIELD.fullmatch, fields))
+    is_fields = len(fields) in (5, 6) and all(re.fullmatch(_CRON_FIELD, field) for field in fields)
     if not is_fields and text.strip().lower() not in _CRON_ALIASES:
         raise spot.error(f"a cron line of 5 or 6 fields is expected, or one of {', '.join(_CRON_ALIASES)}")
     return text
@@ -723,7 +723,7 @@ def _interval(node: Node, spot: _Spot) -> int | float:
 
 def _duration(text: str) -> float | None:
     for pattern, seconds in _DURATIONS:
-        if match := pattern.fullmatch(text):
+        if match := re.fullmatch(pattern, text):
             return sum(float(group) * unit for group, unit in zip(match.groups(), seconds, strict=True) if group)
     return None
 
@@ -737,7 +737,7 @@ def _rrule(node: Node, spot: _Spot) -> str:
 
 def _zone(node: Node, spot: _Spot) -> str:
     text = _line(node, spot)
-    if not _ZONE.fullmatch(text):
+    if not re.fullmatch(_ZONE, text):
         raise spot.error("the name of a time zone is expected, such as Europe/Paris")
     return text
 

@@ -12,7 +12,7 @@ import click
 from git_deployments import render
 from git_deployments.answers import Answers, show_row
 from git_deployments.compare import Difference, two_versions, version_differences
-from git_deployments.console import App, as_rows, emit, emit_one, note, progress, say, warn
+from git_deployments.console import App, as_rows, emit, emit_one, helps, note, progress, say, warn
 from git_deployments.errors import DONE, NO, DeploymentsError
 from git_deployments.history import (
     Breach,
@@ -52,9 +52,10 @@ class NoSource(DeploymentsError):
     """A version whose code commit is unknown, where the code is asked for."""
 
 
-@click.command("list")
+@click.command("list", add_help_option=False)
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @as_rows
+@helps
 @click.pass_obj
 def list_command(app: App, patterns: tuple[str, ...], json: bool, template: str | None) -> int:
     """List the deployments: what is live, the latest version, where it comes from.
@@ -96,10 +97,11 @@ def _nothing_here(repository: Repository) -> str:
     return "no deployments here; to make one: git deployments deploy"
 
 
-@click.command("versions")
+@click.command("versions", add_help_option=False)
 @click.argument("name")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
 @as_rows
+@helps
 @click.pass_obj
 def versions_command(app: App, name: str, limit: int | None, json: bool, template: str | None) -> int:
     """List the versions of a deployment, newest first; * marks the live one."""
@@ -127,7 +129,7 @@ def _provisional(repository: Repository, state: State) -> set[str]:
     return unpublished_versions(repository, state)
 
 
-@click.command("show")
+@click.command("show", add_help_option=False)
 @click.argument("name", required=False)
 @click.argument("version", required=False)
 @click.option(
@@ -137,6 +139,7 @@ def _provisional(repository: Repository, state: State) -> set[str]:
     "--batch", is_flag=True, help="Answer each NAME, or NAME, tab, VERSION, of standard input with a line of JSON."
 )
 @as_rows
+@helps
 @click.pass_obj
 def show_command(
     app: App, name: str | None, version: str | None, key: str | None, batch: bool, json: bool, template: str | None
@@ -223,11 +226,12 @@ def _shown_whole(app: App, state: State, version: Version, row: Row) -> Iterator
     yield from render.document_lines(settings(app.repository, state.event))
 
 
-@click.command("live")
+@click.command("live", add_help_option=False)
 @click.argument("name")
 @click.option("--oid", is_flag=True, help="Print the version's commit id instead.")
 @click.option("--source", is_flag=True, help="Print the commit id of its code instead.")
 @as_rows
+@helps
 @click.pass_obj
 def live_command(app: App, name: str, oid: bool, source: bool, json: bool, template: str | None) -> int:
     """Print the number of the live version; exit 1 and say nothing if there is none."""
@@ -264,10 +268,11 @@ def _live(repository: Repository, name: str) -> Version | None:
     return live_version(repository, chosen[0]) if chosen else None
 
 
-@click.command("log")
+@click.command("log", add_help_option=False)
 @click.argument("name")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
 @as_rows
+@helps
 @click.pass_obj
 def log_command(app: App, name: str, limit: int | None, json: bool, template: str | None) -> int:
     """Show who made what live, when and why, newest first."""
@@ -288,7 +293,7 @@ def _event_cells(found: Iterable[Event]) -> Iterator[tuple[str, ...]]:
     return map(render.event_cells, found)
 
 
-@click.command("diff")
+@click.command("diff", add_help_option=False)
 @click.argument("name")
 @click.argument("a", required=False)
 @click.argument("b", required=False)
@@ -296,6 +301,7 @@ def _event_cells(found: Iterable[Event]) -> Iterator[tuple[str, ...]]:
 @click.option("--code", is_flag=True, help="Show git's diff of the two source commits instead.")
 @click.option("--server", is_flag=True, help="Show how the Prefect server differs from the live version instead.")
 @as_rows
+@helps
 @click.pass_obj
 def diff_command(
     app: App,
@@ -386,11 +392,12 @@ def _code_diff(app: App, before: Version, after: Version, exit_code: bool) -> in
     return subprocess.run(command, env=dict(os.environ)).returncode
 
 
-@click.command("status")
+@click.command("status", add_help_option=False)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--remote", metavar="REMOTE", help="Compare with what was last seen there (default: the default remote).")
 @click.option("--server", is_flag=True, help="Compare with the Prefect server too.")
 @as_rows
+@helps
 @click.pass_obj
 def status_command(
     app: App, names: tuple[str, ...], remote: str | None, server: bool, json: bool, template: str | None
@@ -528,9 +535,10 @@ def _say_all(lines: Iterable[str]) -> None:
         say(line)
 
 
-@click.command("export")
+@click.command("export", add_help_option=False)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("-o", "--output", metavar="FILE", help="Write to FILE instead of standard output.")
+@helps
 @click.pass_obj
 def export_command(app: App, names: tuple[str, ...], output: str | None) -> int:
     """Print live versions and settings as a prefect.yaml; deploying it gives the same configuration."""
@@ -555,11 +563,12 @@ def export_command(app: App, names: tuple[str, ...], output: str | None) -> int:
     return DONE
 
 
-@click.command("fsck")
+@click.command("fsck", add_help_option=False)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--repair", is_flag=True, help="Restore what can be derived; record unrecorded moves; remove old locks.")
 @click.option("--signatures", "signed", is_flag=True, help="Every event must be signed, and by who may do it.")
 @as_rows
+@helps
 @click.pass_obj
 def fsck_command(app: App, names: tuple[str, ...], repair: bool, signed: bool, json: bool, template: str | None) -> int:
     """Check every rule of the format; exit 1 if one is broken."""

@@ -70,9 +70,9 @@ class Repository:
             self.git.foresee(*_identity_question("AUTHOR"))
         if writing:
             self.reading.start()
+            self.git.foresee(*MOVE_REFS)
         if moving:
             self.git.foresee(*STORE, "commit")
-            self.git.foresee(*MOVE_REFS)
 
     def close(self) -> None:
         """End the processes that answer questions."""

@@ -8,7 +8,7 @@ import sys
 import click
 
 from git_deployments import render, run, worktree
-from git_deployments.console import App, as_json, note, say
+from git_deployments.console import App, as_json, helps, note, say
 from git_deployments.errors import DONE
 from git_deployments.history import find
 from git_deployments.model import Version
@@ -16,12 +16,13 @@ from git_deployments.names import shown
 from git_deployments.resolve import resolve
 
 
-@click.command("checkout")
+@click.command("checkout", add_help_option=False)
 @click.argument("name")
 @click.argument("directory", metavar="DIR")
 @click.argument("version", required=False)
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 @as_json
+@helps
 @click.pass_obj
 def checkout_command(app: App, name: str, directory: str, version: str | None, quiet: bool, json: bool) -> int:
     """Check out the exact code of a version in a new worktree, DIR (default: of the live version).
@@ -43,7 +44,7 @@ def checkout_command(app: App, name: str, directory: str, version: str | None, q
     return DONE
 
 
-@click.command("run")
+@click.command("run", add_help_option=False)
 @click.argument("name")
 @click.argument("version", required=False)
 @click.option(
@@ -54,6 +55,7 @@ def checkout_command(app: App, name: str, directory: str, version: str | None, q
 )
 @click.option("--print", "printing", is_flag=True, help="Print the command that runs an image-based version instead.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say what is run, nor what pull steps print.")
+@helps
 @click.pass_obj
 def run_command(
     app: App,

@@ -8,7 +8,7 @@ import click
 
 from git_deployments import apply, render
 from git_deployments.compare import Difference
-from git_deployments.console import App, as_json, note, say, warn
+from git_deployments.console import App, as_json, helps, note, say, warn
 from git_deployments.errors import DONE, DeploymentsError
 from git_deployments.history import State, match, names, states
 from git_deployments.names import quoted, shown
@@ -20,7 +20,7 @@ class NotApplied(DeploymentsError):
     """A version is live here and not on the server (`deployments.applyOnLive`)."""
 
 
-@click.command("apply")
+@click.command("apply", add_help_option=False)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--all", "every", is_flag=True, help="All deployments that have a live version.")
 @click.option("--settings", "with_settings", is_flag=True, help="Send schedules, paused and limits too.")
@@ -28,6 +28,7 @@ class NotApplied(DeploymentsError):
 @click.option("-n", "--dry-run", "dry_run", is_flag=True, help="Show what would change; change nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 @as_json
+@helps
 @click.pass_obj
 def apply_command(
     app: App,

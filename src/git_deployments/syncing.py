@@ -8,7 +8,7 @@ import sys
 import click
 
 from git_deployments import render
-from git_deployments.console import App, F, as_json, note, say, warn
+from git_deployments.console import App, F, as_json, helps, note, say, warn
 from git_deployments.errors import CONTESTED, DONE
 from git_deployments.integrate import Dispute, Integration
 from git_deployments.model import Event, Json
@@ -39,8 +39,9 @@ def talks(command: F) -> F:
     return as_json(command)
 
 
-@click.command("fetch")
+@click.command("fetch", add_help_option=False)
 @talks
+@helps
 @click.pass_obj
 def fetch_command(app: App, remote: str | None, names: tuple[str, ...], quiet: bool, json: bool) -> int:
     """Look at what a remote has, and change nothing here but what was last seen of it."""
@@ -61,8 +62,9 @@ def _fetched_rows(found: Fetched) -> Json:
     ]
 
 
-@click.command("pull")
+@click.command("pull", add_help_option=False)
 @talks
+@helps
 @click.pass_obj
 def pull_command(app: App, remote: str | None, names: tuple[str, ...], quiet: bool, json: bool) -> int:
     """Bring together what a remote has published and what is unpublished here.
@@ -152,8 +154,9 @@ def _numbered(number: int | None) -> str:
     return f"v{number}" if number else "nothing"
 
 
-@click.command("push")
+@click.command("push", add_help_option=False)
 @talks
+@helps
 @click.pass_obj
 def push_command(app: App, remote: str | None, names: tuple[str, ...], quiet: bool, json: bool) -> int:
     """Publish what is unpublished: all of it, or of the named deployments, atomically or not at all."""

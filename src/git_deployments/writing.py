@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from git_deployments import render
-from git_deployments.console import App, note, progress, say, warn
+from git_deployments.console import App, helps, note, progress, say, warn
 from git_deployments.errors import DONE, NO, DeploymentsError
 from git_deployments.history import State, creator, find, named, pointer, states, unknown
 from git_deployments.model import Json
@@ -37,7 +37,7 @@ class NobodyToAsk(DeploymentsError):
     """A question has no answer."""
 
 
-@click.command("deploy")
+@click.command("deploy", add_help_option=False)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("-f", "--file", "files", multiple=True, metavar="FILE", help="A manifest; - is standard input.")
 @click.option("--all", "every", is_flag=True, help="All deployments of the manifest.")
@@ -53,6 +53,7 @@ class NobodyToAsk(DeploymentsError):
 @expects
 @publishes
 @writes
+@helps
 @click.pass_obj
 def deploy_command(app: App, /, **options: Any) -> int:
     """Make new versions from a manifest (default: prefect.yaml here or above) and make them live.
@@ -90,12 +91,13 @@ def deploy_command(app: App, /, **options: Any) -> int:
     return carry_out(app, Wanted(lambda: list(wishes), True), decide, manner, VERSIONS)
 
 
-@click.command("capture")
+@click.command("capture", add_help_option=False)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--all", "every", is_flag=True, help="All deployments of the server.")
 @click.option("--allow-secret", multiple=True, metavar="KEY", help="Store what looks like a secret at this key.")
 @publishes
 @writes
+@helps
 @click.pass_obj
 def capture_command(app: App, /, **options: Any) -> int:
     """Record what the Prefect server of PREFECT_API_URL has as new versions, where it differs from what is live.
@@ -121,7 +123,7 @@ def capture_command(app: App, /, **options: Any) -> int:
     return carry_out(app, Wanted(lambda: list(wishes), True), decide, manner, VERSIONS)
 
 
-@click.command("update")
+@click.command("update", add_help_option=False)
 @click.argument("name")
 @click.argument("assignments", nargs=-1, metavar="KEY=VALUE...")
 @click.option(
@@ -133,6 +135,7 @@ def capture_command(app: App, /, **options: Any) -> int:
 @expects
 @publishes
 @writes
+@helps
 @click.pass_obj
 def update_command(app: App, /, **options: Any) -> int:
     """Change properties of the live version, or settings of the deployment.
@@ -164,12 +167,13 @@ def update_command(app: App, /, **options: Any) -> int:
     return carry_out(app, the_one(app, options["name"]), decide, manner_of(app, options), VERSIONS)
 
 
-@click.command("delete")
+@click.command("delete", add_help_option=False)
 @click.argument("name")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--purge", "purged", is_flag=True, help="Remove the log too: nothing is left.")
 @publishes
 @writes
+@helps
 @click.pass_obj
 def delete_command(app: App, /, **options: Any) -> int:
     """Remove a deployment; its log stays and tells so, and deploying it again continues the numbers."""
