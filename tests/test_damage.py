@@ -247,6 +247,24 @@ def test_status_names_an_index_that_is_out_of_line(versions: Project) -> None:
     assert "versions/1 of 'etl/prod' is" in versions.fatal("rollback", "prod")
 
 
+@pytest.mark.parametrize("kind", ["live", "log"])
+def test_a_ref_that_a_power_cut_emptied_is_named_by_every_reader_and_is_no_move(versions: Project, kind: str) -> None:
+    """git lists no such ref, as if it had never been: what was live would be missing without a word."""
+    ref = f"{PREFIX}/{kind}"
+    (versions.path / ".git" / ref).write_bytes(b"")
+    for words in (["versions", "prod"], ["show", "prod"], ["log", "prod"], ["diff", "prod"], ["export"]):
+        assert f"{ref} is broken" in versions.fatal(*words)
+    assert f"etl/prod: damaged: {ref} is broken" in versions.ok("status").out
+    assert f"{ref} is broken" in versions.ok("list").err
+    assert f"{ref} is broken" in versions.run("fsck").out
+    versions.manifest("another")
+    for words in (["deploy"], ["rollback", "prod"], ["delete", "prod", "-y"]):
+        assert f"{ref} is broken" in versions.fatal(*words)
+    if kind == "live":
+        for words in (["live", "etl/prod"], ["live", "etl/prod", "--oid"]):
+            assert f"{ref} is broken" in versions.fatal(*words)
+
+
 def test_a_symbolic_live_is_called_by_its_name(versions: Project) -> None:
     versions.git("symbolic-ref", f"{PREFIX}/live", "refs/heads/main")
     for command in ("live", "show", "rollback"):

@@ -27,7 +27,7 @@ from git_deployments.codec import (
 )
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import Damaged, Object, Oversized, RefChange, text
-from git_deployments.history import Pointer, State, number_to_oid, pointer, states, walk
+from git_deployments.history import Broken, Pointer, State, number_to_oid, pointer, states, walk
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Json, Version, Watch, unwatched
 from git_deployments.names import fold, quoted, shown
 from git_deployments.refs import LIVE, ROOT, VERSIONS, Ref, live_ref, parse_ref, source_ref, version_ref
@@ -166,7 +166,7 @@ def _age(path: str) -> float:
 
 
 def _check_state(repository: Repository, state: State) -> Iterator[Finding]:
-    if state.breach:
+    if state.breach and not isinstance(state.breach, Broken):  # which is told with all refs that are broken
         yield _of(state, str(state.breach))
     if state.refs.log is None:
         yield _of(state, "it has versions but no log; get the log from a remote")

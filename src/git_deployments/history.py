@@ -5,6 +5,7 @@ atomically, so where the two disagree the refs are read again after `PAUSE`, and
 readings agree on counts.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -44,6 +45,10 @@ class AmbiguousVersion(DeploymentsError):
 
 class Breach(DeploymentsError):
     """The refs of a deployment break the rules of the format; reads name it and writes refuse."""
+
+
+class Broken(Breach):
+    """The file of a ref says nothing that git can follow, and git lists no such ref: a power cut leaves such files."""
 
 
 class Pointer(NamedTuple):
@@ -324,9 +329,25 @@ def _build(repository: Repository, name: str, refs: Refs, tip: Object | None, lo
             event = parse_event(tip or repository.reading.object(refs.log))
             if event.name != name:
                 raise Breach(f"the log of '{shown(name)}' is that of '{shown(event.name)}'; {_MORE}")
+        if local:
+            _refuse_broken(repository, name, refs, event)
         return _position(repository, State(name, refs, event, None, None), local)
     except DeploymentsError as breach:
         return State(name, refs, event, None, None, breach=breach)
+
+
+def _refuse_broken(repository: Repository, name: str, refs: Refs, event: Event | None) -> None:
+    """`live` or `log` that is not there, although something says that it was: git does not list it if it is broken."""
+    known = refs.live or refs.versions
+    if refs.log is None and known:
+        _must_not_be_there(repository, prefix(name) + LOG, "pull first: git deployments pull")
+    if refs.live is None and (event.live_commit if event else known):
+        _must_not_be_there(repository, live_ref(name), "git deployments fsck --repair restores it")
+
+
+def _must_not_be_there(repository: Repository, ref: str, remedy: str) -> None:
+    if os.path.lexists(os.path.join(repository.layout.common_dir, *ref.split("/"))):
+        raise Broken(f"{ref} is broken: it names no object; {remedy}")
 
 
 def state_of(repository: Repository, name: str, refs: Refs) -> State:
@@ -632,4 +653,8 @@ def live_version(repository: Repository, name: str) -> Version | None:
     found = [oid for ref, oid in repository.git.refs(wanted) if ref == wanted]
     if SYMBOLIC in found:
         raise _symbolic(wanted)
-    return _version_of(repository, name, found[0]) if found else None
+    if not found:
+        if repository.git.line("rev-parse", "-q", "--verify", wanted) is None:  # nor was it written just now
+            _must_not_be_there(repository, wanted, "git deployments fsck --repair restores it")
+        return None
+    return _version_of(repository, name, found[0])
