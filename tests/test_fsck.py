@@ -1077,3 +1077,15 @@ def test_repair_in_a_linked_worktree(kept: Project, tmp_path: Path) -> None:
     _break(kept, "live")
     Project(tmp_path / "linked").ok("fsck", "--repair")
     assert kept.refs() == before
+
+
+def test_packed_refs_that_are_out_of_order_are_named(versions: Project) -> None:
+    """git believes the word `sorted` in the first line, and then misses refs without a word."""
+    versions.git("pack-refs", "--all")
+    assert versions.ok("fsck").out == ""
+    packed = versions.path / ".git/packed-refs"
+    text = packed.read_text()
+    packed.write_text(text.replace("refs/deployments/etl/prod/live", "refs/heploymentz/etl/prod/live"))
+    assert "packed-refs is damaged: refs/deployments/etl/prod/log is out of its order" in versions.run("fsck").out
+    packed.write_text(text.replace(" sorted", ""))
+    assert versions.ok("fsck").out == ""

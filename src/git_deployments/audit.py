@@ -84,6 +84,7 @@ def check(
         yield from _strangers(repository)
         yield from _collisions([state.name for state in found])
     yield from stale_locks(repository)
+    yield from _packed_out_of_order(repository)
     broken = broken_refs(repository)
     for done, state in enumerate(found, 1):
         watch(done, len(found))
@@ -124,20 +125,40 @@ def _collisions(names: list[str]) -> Iterator[Finding]:
             yield Finding(name, f"it differs from '{shown(other)}' only by case or by Unicode form")
 
 
-def broken_refs(repository: Repository) -> list[str]:
-    """Refs of ours whose file says nothing that git can follow: it lists none of them, mostly without a word.
+def broken_refs(repository: Repository, root: str = ROOT) -> list[str]:
+    """Refs below `root` whose file says nothing that git can follow: it lists none of them, mostly without a word.
 
     A power cut leaves such files; so does a symbolic ref to what is not there.
     """
     common = repository.layout.common_dir
-    files = {os.path.relpath(path, common).replace(os.sep, "/"): path for path in _files_of_refs(common)}
-    listed = {ref for ref, _ in repository.git.refs(ROOT.rstrip("/"))}
+    files = {os.path.relpath(path, common).replace(os.sep, "/"): path for path in _files_of_refs(common, root)}
+    listed = {ref for ref, _ in repository.git.refs(root.rstrip("/"))} if files else set()
     return sorted(ref for ref, path in files.items() if ref not in listed and os.path.lexists(path))
 
 
-def _files_of_refs(common: str) -> Iterator[str]:
-    for directory, _, files in os.walk(os.path.join(common, *ROOT.rstrip("/").split("/"))):
+def _files_of_refs(common: str, root: str) -> Iterator[str]:
+    for directory, _, files in os.walk(os.path.join(common, *root.rstrip("/").split("/"))):
         yield from (os.path.join(directory, file) for file in files if file[0] != "." and not file.endswith(".lock"))
+
+
+def _packed_out_of_order(repository: Repository) -> Iterator[Finding]:
+    """git looks for refs by halves where `packed-refs` says that it is sorted, and misses some where it is not."""
+    import itertools
+
+    path = os.path.join(repository.layout.common_dir, "packed-refs")
+    try:
+        with open(path, "rb") as stream:
+            lines = stream.read().split(b"\n")
+    except FileNotFoundError:
+        return
+    refs = [line.partition(b" ")[2] for line in lines if line[:1] not in (b"", b"#", b"^")]
+    wrong = next((after for before, after in itertools.pairwise(refs) if after < before), None)
+    if b"sorted" in lines[0] and wrong is not None:
+        yield Finding(
+            "",
+            f"{shown(path)} is damaged: {shown(text(wrong))} is out of its order, so git misses refs; take the word "
+            "'sorted' out of its first line, then git pack-refs --all",
+        )
 
 
 def stale_locks(repository: Repository) -> Iterator[Finding]:
@@ -547,14 +568,22 @@ def _live_problems(event: Event, older: Event | None, chain: Chain) -> Iterator[
 def repair(repository: Repository, wanted: Iterable[str] | None = None) -> list[str]:
     """Restore what can be derived and touch nothing else; a line for each thing done.
 
-    Old lock files are removed. A broken `live`, `versions/<n>` or `sources/<n>` is made again where the
-    log and the chain of versions say what it held; a broken log is left, since nothing here says what
-    it held. Unrecorded moves and missing `versions/<n>` are the store's to write. Raises `GitFailed`, `Locked`.
+    Old lock files are removed, and broken refs made again: see `repair_refs`. Unrecorded moves and missing
+    `versions/<n>` are the store's to write. Raises `GitFailed`, `Locked`.
     """
     done = []
     for path in old_locks(repository):
         os.unlink(path)
         done.append(f"removed the old lock file {shown(path)}")
+    return done + repair_refs(repository, wanted)
+
+
+def repair_refs(repository: Repository, wanted: Iterable[str] | None = None) -> list[str]:
+    """Make a broken `live`, `versions/<n>` or `sources/<n>` again where the log and its versions say what it held.
+
+    A broken log is left, since nothing here says what it held. A line for each. Raises `GitFailed`, `Locked`.
+    """
+    done = []
     names = None if wanted is None else set(wanted)
     for ref in broken_refs(repository):
         parsed = parse_ref(ref)

@@ -39,6 +39,8 @@ ACTIONS = ("deploy", "update", "promote", "rollback", "adopt", "delete")
 class Malformed(Damaged):
     """An object that is not what its ref says it is."""
 
+    remedy = ""
+
     def __init__(self, oid: str, what: str) -> None:
         super().__init__(oid, f"is malformed: {what}")
 

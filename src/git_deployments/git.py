@@ -63,13 +63,17 @@ class NotARepository(DeploymentsError):
 class Damaged(DeploymentsError):
     """An object is missing or cannot be read."""
 
+    remedy = ", and 'git deployments pull' fetches it again"
+
     def __init__(self, oid: str, what: str) -> None:
         self.oid = oid
-        super().__init__(f"object {oid} {what}; 'git deployments fsck' tells what needs it")
+        super().__init__(f"object {oid} {what}; 'git deployments fsck' tells what needs it{self.remedy}")
 
 
 class Oversized(Damaged):
     """An object is larger than what is read of it."""
+
+    remedy = ""
 
     def __init__(self, oid: str, size: int, largest: int) -> None:
         self.size = size
@@ -181,6 +185,25 @@ class Git(NamedTuple):
         finally:
             reading.stop()
             walk.stop()
+
+    def unreadable(self, tips: list[str]) -> str | None:
+        """What git says of the first object that it cannot read, of all that these commits reach; None if all are well.
+
+        What a partial clone left at its remote is well.
+        """
+        walk = self.start("rev-list", "--objects", "--no-object-names", "--exclude-promisor-objects", "--stdin")
+        reading = self.start("cat-file", "--batch", "--buffer", stdin=walk.give_stdout())
+        try:
+            walk.tell("".join(f"{tip}\n" for tip in tips).encode())
+            for _ in _batch_objects(reading, walk, None):
+                pass
+            ended = [process.finish() for process in (reading, walk)]
+        except Damaged as damage:
+            return f"object {damage.oid} is missing, or its file is empty"
+        finally:
+            reading.stop()
+            walk.stop()
+        return next((_one_line(stderr) or "an object cannot be read" for code, _, stderr in ended if code), None)
 
     def store(self, kind: str, data: bytes) -> str:
         """Write one loose object durably; its id."""
@@ -406,6 +429,16 @@ class Process:
         if not chunk:
             os.close(self._stderr)
             self._stderr = -1
+
+    def tell(self, data: bytes) -> None:
+        """Give the process its whole input; it must read that before it says anything."""
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self.stdin, view[:_CHUNK]) :]
+        except BrokenPipeError:  # it has ended, and tells why
+            pass
+        self.close_stdin()
 
     def close_stdin(self) -> None:
         """Tell the process that no input comes."""

@@ -32,6 +32,7 @@ from git_deployments.history import (
     unknown,
 )
 from git_deployments.integrate import Integration, Tracked, integrate, reaches, unpublished
+from git_deployments.mend import Mended, mend
 from git_deployments.model import Event
 from git_deployments.names import encode, quoted, shown
 from git_deployments.record import Record, commit
@@ -104,6 +105,8 @@ class Pulled(NamedTuple):
     remote: str
     integrations: list[Integration]
     gone: list[str]
+    mended: Mended = Mended()
+    """What was damaged here before."""
 
     @property
     def contested(self) -> bool:
@@ -348,13 +351,15 @@ def _mark_gone(
 
 
 def pull(repository: Repository, remote: str, wanted: list[str] | None = None, echo: Echo = silent) -> Pulled:
-    """Fetch, check, and bring together with what is here, in one transaction.
+    """Fetch, check, and bring together with what is here, in one transaction. What is damaged here is fetched again.
 
     `wanted`: as for `fetch`. Raises `BadRemote`, `Rewound`, `UnknownDeployment`, `integrate.TwoHistories`: then
     nothing here has changed.
     """
     check_remote(repository, remote)
     wanted = _names_at(repository, remote, wanted) if wanted else None
+    watched = None if echo is silent else echo
+    mended = mend(repository, remote, wanted, lambda: _names_there(repository, remote), watched)
     seen = tracked(repository, remote, wanted)
     fetched = _look(repository, remote, wanted, echo)
     record_moves(repository, list(fetched.tracked), seen)
@@ -366,7 +371,7 @@ def pull(repository: Repository, remote: str, wanted: list[str] | None = None, e
         except LostRace:
             time.sleep(random.uniform(0.001, min(0.2, 0.01 * (attempt + 1))))
         else:
-            return Pulled(remote, integrations, fetched.gone)
+            return Pulled(remote, integrations, fetched.gone, mended)
     raise LostRace("other writers were quicker each time; nothing was moved; try again")
 
 

@@ -70,11 +70,13 @@ def pull_command(app: App, remote: str | None, names: tuple[str, ...], quiet: bo
     """Bring together what a remote has published and what is unpublished here.
 
     Unpublished versions take the next free numbers; what the published history has overtaken is contested: it is
-    printed, the published state stays, and the exit code is 4.
+    printed, the published state stays, and the exit code is 4. What is damaged here is fetched again.
     """
     repository = app.repository
     where = chosen_remote(repository, remote)
     pulled = pull(repository, where, list(names) or None, echo())
+    if pulled.mended.damaged:
+        warn(f"{pulled.mended.damaged}; {shown(where)} does not have it either")
     if json:
         say(render.json_text([_integration_row(one) for one in pulled.integrations]))
     elif not quiet:
@@ -118,6 +120,8 @@ def tell_pulled(pulled: Pulled) -> None:
             say(f"{shown(one.name)}: v{number.old} is now v{number.new}")
         for line in one.notes:
             note(line)
+    for line in pulled.mended.done:
+        note(line)
     _tell_gone(pulled.remote, pulled.gone)
     if not pulled.integrations and not pulled.gone:
         say(f"nothing new at {shown(pulled.remote)}")

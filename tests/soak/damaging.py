@@ -92,13 +92,15 @@ def restore(project: Project, whole: dict[str, bytes]) -> None:
             (git_dir / file).write_bytes(data)
 
 
-def _work(project: Project, damages: list[Damage], judge: Judge, answer: Connection) -> None:
+def _work(
+    project: Project, damages: list[Damage], judge: Judge, readers: Iterable[tuple[str, ...]], answer: Connection
+) -> None:
     history.PAUSE = 0  # nobody else writes here
     whole = contents(project)
     for damage in damages:
         try:
             damage.do(project.path / ".git")
-            problems = list(judge(damage, project, ask(project)))
+            problems = list(judge(damage, project, ask(project, readers)))
         except BaseException:  # whatever it is, a user would see it
             problems = [traceback.format_exc()]
         restore(project, whole)
@@ -108,8 +110,10 @@ def _work(project: Project, damages: list[Damage], judge: Judge, answer: Connect
 class _Worker:
     """A forked process with a copy of the repository, and what it has still to do."""
 
-    def __init__(self, project: Project, damages: list[Damage], judge: Judge) -> None:
-        self._project, self._left, self._judge = project, damages, judge
+    def __init__(
+        self, project: Project, damages: list[Damage], judge: Judge, readers: Iterable[tuple[str, ...]]
+    ) -> None:
+        self._project, self._left, self._judge, self._readers = project, damages, judge, readers
 
     def problems(self) -> Iterator[str]:
         """All problems; who hangs or dies is started anew, behind what it fell over."""
@@ -124,7 +128,7 @@ class _Worker:
     def _round(self, copy: Project) -> Iterator[str]:
         context = multiprocessing.get_context("fork")
         here, there = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(copy, self._left, self._judge, there))
+        process = context.Process(target=_work, args=(copy, self._left, self._judge, self._readers, there))
         process.start()
         there.close()
         while self._left:
@@ -142,13 +146,15 @@ class _Worker:
         here.close()
 
 
-def problems(project: Project, damages: list[Damage], judge: Judge) -> list[str]:
+def problems(
+    project: Project, damages: list[Damage], judge: Judge, readers: Iterable[tuple[str, ...]] = READERS
+) -> list[str]:
     """What is wrong with what the readers say of each damage, done to a copy of the repository."""
     from concurrent.futures import ThreadPoolExecutor
 
     shares = [damages[start::WORKERS] for start in range(WORKERS)]
     with ThreadPoolExecutor(WORKERS) as pool:
-        found = pool.map(lambda share: list(_Worker(project, share, judge).problems()), shares)
+        found = pool.map(lambda share: list(_Worker(project, share, judge, readers).problems()), shares)
         return [problem for part in found for problem in part]
 
 
