@@ -9,3 +9,7 @@ SIZE = os.environ.get("GIT_DEPLOYMENTS_SOAK", "")
 SOAK = bool(SIZE)
 SHORT = SIZE == "short"
 FULL = SOAK and not SHORT
+SEED = os.environ.get("GIT_DEPLOYMENTS_SEED", "1")
+"""What chance begins with; another one looks elsewhere."""
+TIMES = float(os.environ.get("GIT_DEPLOYMENTS_TIMES", "0.05" if SHORT else "1"))
+"""How many times as many cases of chance as a full run has."""

@@ -1,27 +1,18 @@
-"""Files of a repository damaged one after the other, and every reader asked about each: in forked processes.
-
-A process that hangs or dies is what is looked for, so each answer has a time limit, and who does not give it is ended
-and named. The commands run in the forked process itself: thousands of damages then take minutes.
-"""
+"""Files of a repository damaged one after the other, and every reader asked about each, in forked processes."""
 
 from __future__ import annotations
 
-import multiprocessing
+import os
 import shutil
-import signal
-import traceback
 from collections.abc import Callable, Iterable, Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
 from git_deployments import history
 
 from ..conftest import Project, Result
+from . import forked
 
-LIMIT = 20
-"""Seconds for all commands on one damage; they take less than one."""
-WORKERS = 2
 READERS = (
     ("fsck",),
     ("list",),
@@ -92,70 +83,27 @@ def restore(project: Project, whole: dict[str, bytes]) -> None:
             (git_dir / file).write_bytes(data)
 
 
-def _work(
-    project: Project, damages: list[Damage], judge: Judge, readers: Iterable[tuple[str, ...]], answer: Connection
-) -> None:
-    history.PAUSE = 0  # nobody else writes here
-    whole = contents(project)
-    for damage in damages:
-        try:
-            damage.do(project.path / ".git")
-            problems = list(judge(damage, project, ask(project, readers)))
-        except BaseException:  # whatever it is, a user would see it
-            problems = [traceback.format_exc()]
-        restore(project, whole)
-        answer.send(problems)
-
-
-class _Worker:
-    """A forked process with a copy of the repository, and what it has still to do."""
-
-    def __init__(
-        self, project: Project, damages: list[Damage], judge: Judge, readers: Iterable[tuple[str, ...]]
-    ) -> None:
-        self._project, self._left, self._judge, self._readers = project, damages, judge, readers
-
-    def problems(self) -> Iterator[str]:
-        """All problems; who hangs or dies is started anew, behind what it fell over."""
-        round_ = 0
-        while self._left:
-            copy = Project(self._project.path.with_name(f"{self._project.path.name}-{id(self)}-{round_}"))
-            shutil.copytree(self._project.path, copy.path, symlinks=True)
-            yield from self._round(copy)
-            shutil.rmtree(copy.path)
-            round_ += 1
-
-    def _round(self, copy: Project) -> Iterator[str]:
-        context = multiprocessing.get_context("fork")
-        here, there = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(copy, self._left, self._judge, self._readers, there))
-        process.start()
-        there.close()
-        while self._left:
-            try:
-                found = here.recv() if here.poll(LIMIT) else ["hangs"]
-            except EOFError:
-                process.join()
-                found = [f"ended by {signal.Signals(-(process.exitcode or -1)).name}"]
-            damage, *self._left = self._left
-            yield from (f"{damage}: {problem}" for problem in found)
-            if found and found[0].startswith(("hangs", "ended by ")):
-                break
-        process.kill()
-        process.join()
-        here.close()
-
-
 def problems(
     project: Project, damages: list[Damage], judge: Judge, readers: Iterable[tuple[str, ...]] = READERS
 ) -> list[str]:
     """What is wrong with what the readers say of each damage, done to a copy of the repository."""
-    from concurrent.futures import ThreadPoolExecutor
 
-    shares = [damages[start::WORKERS] for start in range(WORKERS)]
-    with ThreadPoolExecutor(WORKERS) as pool:
-        found = pool.map(lambda share: list(_Worker(project, share, judge, readers).problems()), shares)
-        return [problem for part in found for problem in part]
+    def start() -> Callable[[Damage], Iterator[str]]:
+        history.PAUSE = 0  # nobody else writes here
+        copy = Project(project.path.with_name(f"{project.path.name}-{os.getpid()}"))
+        shutil.copytree(project.path, copy.path, symlinks=True)
+        whole = contents(copy)
+
+        def work(damage: Damage) -> Iterator[str]:
+            damage.do(copy.path / ".git")
+            try:
+                yield from judge(damage, copy, ask(copy, readers))
+            finally:
+                restore(copy, whole)
+
+        return work
+
+    return forked.problems(start, damages)
 
 
 def named(answers: Answers, whole: Answers, *names: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 from ..conftest import WIDTH, Project
 from . import SHORT, SOAK
 from .damaging import Answers, Damage, ask, contents, named, of, problems
+from .forked import none
 
 pytestmark = pytest.mark.skipif(not SOAK, reason="long; make soak runs it")
 
@@ -35,11 +36,6 @@ def ours(project: Project) -> list[str]:
     """Ids of every object that a deployment is made of."""
     walk = ["rev-list", "--objects", "--no-object-names"]
     return project.git(*walk, f"--glob={OURS}").splitlines()
-
-
-def none(found: list[str]) -> None:
-    """No problem was found."""
-    assert not found, "\n".join([f"{len(found)} problems:", *found[:20]])
 
 
 def inflated(project: Project, file: str) -> bytes | None:
