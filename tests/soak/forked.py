@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from typing import Generic, TypeVar
 LIMIT = 20
 """Seconds for one case; they take less than one."""
 WORKERS = 2
+_FORKING = threading.Lock()
+"""Another process must not be forked with the end of a pipe whose end is what tells that this one died."""
 
 Case = TypeVar("Case")
 Work = Callable[[Case], Iterator[str]]
@@ -45,10 +48,11 @@ class _Worker(Generic[Case]):
 
     def _round(self) -> Iterator[str]:
         context = multiprocessing.get_context("fork")
-        here, there = context.Pipe(duplex=False)
-        process = context.Process(target=_loop, args=(self._start, self._left, there))
-        process.start()
-        there.close()
+        with _FORKING:
+            here, there = context.Pipe(duplex=False)
+            process = context.Process(target=_loop, args=(self._start, self._left, there))
+            process.start()
+            there.close()
         while self._left:
             how = ""
             try:
