@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from git_deployments import guard, history
+from git_deployments import guard
 from git_deployments.codec import TreeEntry, tree_bytes
 from git_deployments.git import RefChange
 from git_deployments.model import Json
@@ -168,8 +168,6 @@ def faults(project: Project, base: Raw, choice: random.Random) -> Iterator[str]:
 
     The log of the repository is at the event of version 1, and is put back there.
     """
-    history.PAUSE = 0  # nobody else writes here
-    vars(guard)["PAUSE"] = 0
     written = write(project, base, choice)
     after = {"versions/2": written.version, "live": written.version, "log": written.event}
     before = {"versions/2": None, "live": base.before.version, "log": base.before.event}
