@@ -49,8 +49,14 @@ def _open_if_closed(descriptor: int) -> None:
 def _say(answer: bytes) -> None:
     try:
         os.write(1, answer)
-    except OSError:  # nobody listens any more
+    except BrokenPipeError:  # nobody listens any more
         os._exit(141)
+    except OSError as error:
+        said = f"fatal: standard output cannot be written: {error.strerror}\n"
+        try:
+            os.write(2, said.encode())
+        finally:
+            os._exit(128)
     os._exit(0)
 
 

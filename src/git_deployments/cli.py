@@ -5,15 +5,17 @@ The commands themselves are in modules by what they do; only the module of the o
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import NoReturn
 
 import click
 
 from git_deployments import __version__
-from git_deployments.console import App, ending, helps
+from git_deployments.console import App, Output, ending, helps, note
 from git_deployments.errors import DONE, FATAL, INTERRUPTED, USAGE, DeploymentsError
 from git_deployments.names import shown
 
@@ -109,24 +111,23 @@ def main() -> NoReturn:
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  closed by whoever started us
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        through = sys.stdout.write_through
+        buffer = sys.stdout.detach()
+        sys.stdout = Output(buffer, encoding="utf-8", errors="backslashreplace", write_through=through)
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
     code = run(sys.argv[1:])
-    try:
-        sys.stdout.flush()
+    with suppress(OSError):
         sys.stderr.flush()
-    except OSError:
-        code = code or _BROKEN_PIPE
     os._exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run a command line; its exit code (design, "Exit codes")."""
     try:
-        code = group.main(arguments, prog_name="git deployments", standalone_mode=False)
-    except click.exceptions.Exit as ending:
-        return ending.exit_code
+        code = _invoke(arguments)
+        sys.stdout.flush()
     except click.Abort:
         return INTERRUPTED
     except click.UsageError as error:
@@ -140,21 +141,30 @@ def run(arguments: list[str]) -> int:
         return _BROKEN_PIPE
     except OSError as error:
         where = f": {shown(str(error.filename))}" if error.filename else ""
-        return _fatal(f"{error.strerror or error}{where}; nothing was changed", FATAL)
+        return _fatal(f"{error.strerror or error}{where}", FATAL)
+    return code
+
+
+def _invoke(arguments: list[str]) -> int:
+    try:
+        code = group.main(arguments, prog_name="git deployments", standalone_mode=False)
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
     return code if isinstance(code, int) else DONE
 
 
 def _fatal(message: str, code: int) -> int:
-    sys.stdout.flush()
-    click.echo(f"fatal: {message}", err=True)
+    with suppress(OSError, DeploymentsError):  # one error is enough
+        sys.stdout.flush()
+    note(f"fatal: {message}")
     return code
 
 
 def _misused(error: click.UsageError) -> int:
-    click.echo(f"error: {error.format_message()}", err=True)
+    note(f"error: {error.format_message()}")
     if error.ctx:
-        click.echo(error.ctx.get_usage().replace("Usage:", "usage:", 1), err=True)
-        click.echo(f"'{error.ctx.command_path} -h' tells more", err=True)
+        note(error.ctx.get_usage().replace("Usage:", "usage:", 1))
+        note(f"'{error.ctx.command_path} -h' tells more")
     return USAGE
 
 

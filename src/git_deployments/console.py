@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from git_deployments import terminal
+from git_deployments.errors import DeploymentsError
 from git_deployments.model import Watch, unwatched
 from git_deployments.render import Palette, Row, json_array, json_text, row_format
 from git_deployments.repository import Repository
@@ -41,6 +43,34 @@ class App:
         self.repository.close()
 
 
+class Unwritable(DeploymentsError):
+    """Standard output takes no more, and somebody may rely on having all of it."""
+
+
+class Output(io.TextIOWrapper):
+    """Standard output. Raises `Unwritable` where a disk or device refuses it; nobody reading is a `BrokenPipeError`."""
+
+    def write(self, text: str, /) -> int:
+        """As a text stream does."""
+        try:
+            return super().write(text)
+        except OSError as error:
+            raise _unwritable(error) from None
+
+    def flush(self) -> None:
+        """As a text stream does."""
+        try:
+            super().flush()
+        except OSError as error:
+            raise _unwritable(error) from None
+
+
+def _unwritable(error: OSError) -> Exception:
+    if isinstance(error, BrokenPipeError):
+        return error
+    return Unwritable(f"standard output cannot be written: {error.strerror}; what the command had done before stays")
+
+
 def say(line: str) -> None:
     """One line on standard output."""
     sys.stdout.write(line + "\n")
@@ -48,7 +78,15 @@ def say(line: str) -> None:
 
 def note(line: str) -> None:
     """One line on standard error."""
-    click.echo(line, err=True)
+    tell(line + "\n")
+
+
+def tell(words: str) -> None:
+    """Words on standard error; where it cannot be written the work goes on, as git's does."""
+    try:
+        click.echo(words, err=True, nl=False)
+    except OSError:
+        return
 
 
 def warn(line: str) -> None:
@@ -116,8 +154,7 @@ def progress(what: str) -> Watch:
     def show(done: int, total: int) -> None:
         if time.monotonic() - start > _PATIENCE:
             end = ", done.\n" if done == total else "\r"
-            sys.stderr.write(f"{what}: {done * 100 // total}% ({done}/{total}){end}")
-            sys.stderr.flush()
+            tell(f"{what}: {done * 100 // total}% ({done}/{total}){end}")
 
     return show
 

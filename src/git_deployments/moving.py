@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import click
@@ -160,16 +161,27 @@ def carry_out(app: App, wanted: Wanted, decide: Decide, manner: Manner, telling:
             note(f"recorded first: {shown(outcome.name)}: {event.action} {_from_to(event.before, event.after)}")
         for line in outcome.decision.notes:
             note(line)
+    try:
+        _tell(repository, outcomes, manner, telling)
+    finally:
+        _follow(repository, outcomes, manner)
+    return NOT_LIVE if any(outcome.decision.not_taken for outcome in outcomes) else DONE
+
+
+def _tell(repository: Repository, outcomes: list[Outcome], manner: Manner, telling: Telling) -> None:
     if manner.json:
         say(render.json_text(telling.json(repository, outcomes)))
     elif not manner.quiet:
         for outcome in outcomes:
             telling.text(repository, outcome)
+
+
+def _follow(repository: Repository, outcomes: list[Outcome], manner: Manner) -> None:
+    """What follows from a write, even where nobody could be told of it."""
     try:
         after_moves(repository, outcomes, manner.quiet)
     finally:
         _tell_unpublished(repository, outcomes, manner)
-    return NOT_LIVE if any(outcome.decision.not_taken for outcome in outcomes) else DONE
 
 
 def after_moves(repository: Repository, outcomes: list[Outcome], quiet: bool) -> None:
@@ -181,7 +193,8 @@ def after_moves(repository: Repository, outcomes: list[Outcome], quiet: bool) ->
         from git_deployments import onlive
 
         moves = [onlive.told(record.event, record.before.number if record.before else None) for record in moved]
-        sys.stdout.flush()
+        with suppress(OSError, DeploymentsError):  # nobody reads what was done, and what follows from it follows
+            sys.stdout.flush()
         for line in onlive.run_commands(repository, moves):
             warn(line)
     applied = {record.name: record.before is None for record in moved if record.after}

@@ -8,7 +8,7 @@ import sys
 import click
 
 from git_deployments import render, run, worktree
-from git_deployments.console import App, as_json, helps, note, say
+from git_deployments.console import App, as_json, helps, note, say, tell
 from git_deployments.errors import DONE
 from git_deployments.history import find
 from git_deployments.model import Version
@@ -99,7 +99,7 @@ def _what(version: Version, image: str | None) -> str:
 
 
 def _heard(words: str) -> None:
-    click.echo(words, err=True, nl=False)
+    tell(words)
 
 
 def _unheard(words: str) -> None:

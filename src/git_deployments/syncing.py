@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 import click
 
@@ -24,8 +25,9 @@ def echo() -> Echo:
 
 
 def _to_terminal(chunk: bytes) -> None:
-    sys.stderr.flush()
-    os.write(2, chunk)
+    with suppress(OSError):  # the terminal is gone, the work goes on
+        sys.stderr.flush()
+        os.write(2, chunk)
 
 
 def talks(command: F) -> F:
