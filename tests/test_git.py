@@ -54,7 +54,8 @@ def descriptors() -> int:
 def children() -> set[int]:
     """Processes of this one, running or dead."""
     if os.path.isdir("/proc/self"):
-        return {int(stat.parent.name) for stat in Path("/proc").glob("[0-9]*/stat") if _parent(stat) == os.getpid()}
+        numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        return {number for number in numbers if _parent(Path(f"/proc/{number}/stat")) == os.getpid()}
     listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,comm="], capture_output=True, text=True, check=True)
     lines = (line.split(None, 2) for line in listing.stdout.splitlines())
     return {int(pid) for pid, parent, name in lines if int(parent) == os.getpid() and not name.endswith("ps")}
