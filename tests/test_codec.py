@@ -456,6 +456,16 @@ def test_what_stands_for_an_id_is_one(key: str, value: str) -> None:
     assert str(refused.value).isprintable()
 
 
+@pytest.mark.parametrize("header", ["tree", "parent"])
+@pytest.mark.parametrize("value", ["HEAD", "refs/heads/main", "1234567", "", "1" * 39 + " ", "\x1b[31m" + "1" * 35])
+def test_a_header_names_an_object_and_nothing_that_git_would_look_up(header: str, value: str) -> None:
+    data = version_commit(samples(versions(), 1)[0]._replace(parent="1" * 40)).data
+    (line,) = (line for line in data.split(b"\n") if line.startswith(header.encode() + b" "))
+    with pytest.raises(codec.Malformed) as refused:
+        parse_version(object_of(data.replace(line, f"{header} {value}".encode(), 1)))
+    assert str(refused.value).isprintable()
+
+
 def test_a_signed_commit_and_its_other_headers_are_read(repository: Repository) -> None:
     version = version_commit(samples(versions(), 1)[0]._replace(parent="1" * 40))
     signature = (

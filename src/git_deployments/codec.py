@@ -143,6 +143,8 @@ def parse_commit(object_: Object) -> Commit:
             people.setdefault(key, parse_identity(value))
     if not tree or len(people) != 2:
         raise Malformed(object_.oid, "it lacks a tree, an author or a committer")
+    if not all(map(is_id, (tree, *parents))):
+        raise Malformed(object_.oid, "its tree or a parent is no object id")
     return Commit(object_.oid, tree, tuple(parents), people["author"], people["committer"], message)
 
 
@@ -357,9 +359,14 @@ def _id(oid: str, trailers: Mapping[str, str], key: str) -> str | None:
     found = trailers.get(key)
     if not found:
         return None
-    if len(found) not in (40, 64) or found.strip("0123456789abcdef"):
+    if not is_id(found):
         raise Malformed(oid, f"the trailer {key} is '{shown(found[:80])}' and no object id")
     return found
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is a whole object id: git takes others for names of something else."""
+    return len(text) in (40, 64) and not text.strip("0123456789abcdef")
 
 
 def _digits(number: int | None) -> str | None:

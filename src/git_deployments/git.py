@@ -67,7 +67,7 @@ class Damaged(DeploymentsError):
 
     def __init__(self, oid: str, what: str) -> None:
         self.oid = oid
-        super().__init__(f"object {oid} {what}; 'git deployments fsck' tells what needs it{self.remedy}")
+        super().__init__(f"object {shown(oid)} {what}; 'git deployments fsck' tells what needs it{self.remedy}")
 
 
 class Oversized(Damaged):

@@ -10,7 +10,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from git_deployments.codec import SETTINGS_FILE, SNAPSHOT, parse_document, parse_event, parse_tree, parse_version
+from git_deployments.codec import (
+    SETTINGS_FILE,
+    SNAPSHOT,
+    Malformed,
+    is_id,
+    parse_document,
+    parse_event,
+    parse_tree,
+    parse_version,
+)
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import SYMBOLIC, Damaged, GitFailed, Object, text
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Identity, Json, Version
@@ -494,7 +503,7 @@ def walk(repository: Repository, start: str, skip: int = 0, limit: int | None = 
             if count >= skip:
                 yield object_
             count += 1
-            parent = _first_parent(object_.data)
+            parent = _first_parent(object_)
             if parent is None:
                 return
             oid = parent
@@ -505,11 +514,15 @@ def walk(repository: Repository, start: str, skip: int = 0, limit: int | None = 
     yield from repository.git.commits(start, skip=skip, limit=limit, largest=repository.reading.largest)
 
 
-def _first_parent(commit: bytes) -> str | None:
+def _first_parent(object_: Object) -> str | None:
+    commit = object_.data
     tree_end = commit.find(b"\n") + 1
     if not commit.startswith(b"parent ", tree_end):
         return None
-    return commit[tree_end + 7 : commit.find(b"\n", tree_end)].decode("ascii", "replace")
+    parent = commit[tree_end + 7 : commit.find(b"\n", tree_end)].decode("ascii", "replace")
+    if not is_id(parent):
+        raise Malformed(object_.oid, "its parent is no object id")
+    return parent
 
 
 def versions(repository: Repository, state: State, limit: int | None = None) -> Iterator[Version]:
