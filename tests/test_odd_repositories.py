@@ -317,6 +317,62 @@ def test_every_command_in_each_kind_of_repository(project: Project, tmp_path: Pa
     assert (done.returncode, done.stdout) == (0, "")
 
 
+def asked(odd: Odd, *words: str) -> str:
+    """Standard output of plain git there, without its last newline."""
+    done = subprocess.run(
+        ["git", *words], cwd=odd.project.path, env={**os.environ, **odd.environment}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.removesuffix("\n")
+
+
+def made(path: Path, hash_: str, *options: str) -> Project:
+    """A new repository."""
+    subprocess.run(["git", "init", "-q", f"--object-format={hash_}", *options, str(path)], check=True)
+    return Project(path)
+
+
+def manifest(description: str) -> str:
+    """Of one deployment, whose source is whatever is checked out."""
+    return json.dumps({"deployments": [{"name": "prod", "flow_name": "etl", "description": description}]})
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_command_that_asks_a_remote_in_each_kind_of_repository(
+    project: Project, tmp_path: Path, kind: Callable[..., Odd]
+) -> None:
+    odd = kind(project, tmp_path / "beside")
+    hash_ = asked(odd, "rev-parse", "--show-object-format")
+    hub = made(tmp_path / "hub.git", hash_, "--bare")
+    hub.git("config", "transfer.hideRefs", "!refs/deployments")  # a trap that would be the server's own
+    hub.ok("hook", "install")
+    peer = made(tmp_path / "peer", hash_)
+    peer.git("remote", "add", "hub", f"file://{hub.path}")
+    asked(odd, "remote", "add", "hub", f"file://{hub.path}")
+    odd.ok("deploy", "-q", "-f", "-", stdin=manifest("one"))
+    odd.ok("push", "hub")
+    odd.ok("deploy", "-q", "-f", "-", "--push", "--remote", "hub", stdin=manifest("two"))
+    odd.ok("rollback", "prod", "--push", "--remote", "hub")
+    peer.ok("pull", "hub")
+    assert peer.refs() == hub.refs()
+    peer.ok("update", "prod", "description=three", "paused=true", "--push")
+    odd.ok("fetch", "hub")
+    assert "behind" in odd.ok("status", "--remote", "hub").out
+    odd.ok("deploy", "-q", "-f", "-", stdin=manifest("four"))
+    odd.ok("pull", "hub")
+    assert odd.ok("show", "prod", "--key", "description").out == "four\n"
+    odd.ok("push", "hub")
+    peer.ok("pull", "hub")
+    assert [row["number"] for row in peer.ok("versions", "prod", "--json").json] == [4, 3, 2, 1]
+    assert odd.ok("live", "prod", "--oid").out == peer.ok("live", "prod", "--oid").out
+    for place in (odd, peer, hub):
+        assert "error: " not in place.ok("fsck").out  # a notice says that the code is not here
+    odd.ok("delete", "prod", "-y", "--push", "--remote", "hub")
+    peer.ok("pull", "hub")
+    assert peer.ok("list").out == ""
+    assert "nothing new" in odd.ok("pull", "hub").out
+
+
 # Where not everything may be done
 
 
