@@ -184,8 +184,13 @@ def _follow(repository: Repository, outcomes: list[Outcome], manner: Manner) -> 
         _tell_unpublished(repository, outcomes, manner)
 
 
-def after_moves(repository: Repository, outcomes: list[Outcome], quiet: bool) -> None:
-    """What is to happen here once another version is live (design, "Hooks" and "Running")."""
+def after_moves(
+    repository: Repository, outcomes: list[Outcome], quiet: bool, warned: Callable[[str], None] = warn
+) -> None:
+    """What is to happen here once another version is live (design, "Hooks" and "Running").
+
+    `warned` is told what did not go well. Raises `NotApplied`; whatever is raised here, the moves stand.
+    """
     moved = [one.record for one in outcomes if one.record and _commit(one.record.before) != _commit(one.record.after)]
     if not moved:
         return
@@ -196,12 +201,12 @@ def after_moves(repository: Repository, outcomes: list[Outcome], quiet: bool) ->
         with suppress(OSError, DeploymentsError):  # nobody reads what was done, and what follows from it follows
             sys.stdout.flush()
         for line in onlive.run_commands(repository, moves):
-            warn(line)
+            warned(line)
     applied = {record.name: record.before is None for record in moved if record.after}
     if applied and repository.flag("applyOnLive"):
         from git_deployments.serving import apply_moves
 
-        apply_moves(repository, applied, quiet)
+        apply_moves(repository, applied, quiet, warned)
 
 
 def _commit(version: Pointer | None) -> str | None:

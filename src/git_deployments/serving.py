@@ -139,13 +139,17 @@ def _show_differences(app: App, found: Iterable[Difference]) -> None:
             say(line)
 
 
-def _warn_of_rest(left: list[Difference], name: str) -> None:
+def _warn_of_rest(left: list[Difference], name: str, warned: Callable[[str], None] = warn) -> None:
     keys = ", ".join(dict.fromkeys(shown(one.key.partition(".")[0]) for one in left))
     if keys:
-        warn(f"{shown(name)}: the server keeps its own {keys}; it takes none from an update, or fills it in by itself")
+        warned(
+            f"{shown(name)}: the server keeps its own {keys}; it takes none from an update, or fills it in by itself"
+        )
 
 
-def apply_moves(repository: Repository, moved: Mapping[str, bool], quiet: bool) -> None:
+def apply_moves(
+    repository: Repository, moved: Mapping[str, bool], quiet: bool, warned: Callable[[str], None] = warn
+) -> None:
     """Apply what has just become live. `moved`: full name to whether the server may be without it.
 
     Raises `NotApplied`: the move itself stands.
@@ -166,7 +170,7 @@ def apply_moves(repository: Repository, moved: Mapping[str, bool], quiet: bool) 
     for one in done:
         if not quiet:
             _tell(one, False, note)
-        _warn_of_rest(one.left, one.target.name)
+        _warn_of_rest(one.left, one.target.name, warned)
 
 
 def apply_pulled(repository: Repository, changed: list[str], quiet: bool) -> None:

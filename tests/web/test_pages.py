@@ -313,6 +313,14 @@ def test_a_promotion_is_made(versions: Project) -> None:
     assert versions.live() == 3
 
 
+def test_the_undo_of_a_promotion_that_ended_a_hold_holds_again(versions: Project) -> None:
+    versions.ok("rollback", "prod", "--hold")
+    visit = Visit(versions)
+    answer = visit.post(f"{PROD}move", **visit.form(f"{PROD}move?to=number:3"))
+    done = plain(visit.get(f"{PROD}?{answer.headers['Location'].partition('?')[2]}"))
+    assert "To take it back: git deployments rollback etl/prod v2 --hold" in done
+
+
 def test_a_hold_can_be_asked_for(versions: Project) -> None:
     visit = Visit(versions)
     visit.post(f"{PROD}move", **visit.form(f"{PROD}move"), hold="on")
@@ -389,9 +397,25 @@ def test_what_follows_a_move_follows_here_too(versions: Project, tmp_path: Any) 
     assert moves.read_text() == "2\n"
     versions.git("config", "deployments.applyOnLive", "true")
     answer = visit.post(f"{PROD}move", **visit.form(f"{PROD}move?to=number:3"))
-    assert answer.status_code == 500
-    assert "live has moved here, but not on the Prefect server" in plain(answer.text)
+    assert answer.status_code == 303
     assert (versions.live(), moves.read_text()) == (3, "2\n3\n")
+    page = plain(visit.get(f"{PROD}?{answer.headers['Location'].partition('?')[2]}"))
+    assert "Promoted from v2 to v3. " in page
+    assert "the move stands Not all that was to follow it was done: live has moved here, but not on the Prefect" in page
+    assert "git deployments rollback etl/prod v2" in page, "the undo is gone"
+    assert "the move stands" not in plain(visit.get(PROD))
+
+
+def test_commands_that_fail_after_a_move_are_told(versions: Project) -> None:
+    versions.git("config", "deployments.onLiveLocal", "true")
+    versions.git("config", "--add", "deployments.onLive", "exit 3")
+    versions.git("config", "--add", "deployments.onLive", "true")
+    visit = Visit(versions)
+    answer = visit.post(f"{PROD}move", **visit.form(f"{PROD}move"))
+    page = plain(visit.get(f"{PROD}?{answer.headers['Location'].partition('?')[2]}"))
+    assert "deployments.onLive: 'exit 3' ended with status 3 for etl/prod" in page
+    assert "Rolled back from v3 to v2." in page
+    assert versions.live() == 2
 
 
 def test_the_preview_of_a_move_that_is_none_leads_to_the_deployment(visit: Visit) -> None:

@@ -75,7 +75,8 @@ def _deployment(repository: Repository, site: Site, state: State) -> Iterator[tu
     name = state.name
     page = pages.deployment(repository, name)
     path = site.deployment(name)
-    yield path, _page(site, "deployment.html", path, page=page, done=None, published=False, limit=pages.ENTRIES)
+    served = {"done": None, "troubles": (), "published": False, "limit": pages.ENTRIES}
+    yield path, _page(site, "deployment.html", path, page=page, **served)
     yield site.settings(name), _json(settings(repository, state.event))
     for entry in page.entries:
         yield from _texts(site, name, entry)

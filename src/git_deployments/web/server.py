@@ -34,6 +34,8 @@ LONGEST_REQUEST = 1 << 18
 MOST_EVENTS = 10_000
 """Events that one page of a history shows at most."""
 _THREADS = 6
+_MOST_TROUBLES = 100
+"""Moves made here of which it is remembered what did not follow them."""
 
 
 class Name(BaseConverter):
@@ -55,6 +57,8 @@ class Name(BaseConverter):
 
 
 Opener = Callable[[], Repository]
+Troubles = dict[str, tuple[str, ...]]
+"""What did not follow a move that was made here, by the commit of its event. No repository keeps that."""
 
 
 def application(opener: Opener, site: Site, gate: Gate) -> Flask:
@@ -63,12 +67,13 @@ def application(opener: Opener, site: Site, gate: Gate) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = LONGEST_REQUEST
     app.url_map.converters["deployment"] = Name
     app.url_map.merge_slashes = False
+    troubles: Troubles = {}
     _guard(app, gate)
-    _read(app, Reader(opener, site))
+    _read(app, Reader(opener, site), troubles)
     _read_documents(app, opener)
     _read_changes(app, opener)
     if not site.read_only:
-        _write(app, opener, site)
+        _write(app, opener, site, troubles)
     _fail(app, site)
     return app
 
@@ -161,7 +166,7 @@ class Reader(NamedTuple):
             return self.site.page(template, path, digest=seen, watch=self.site.state(name), **make(repository))
 
 
-def _read(app: Flask, reader: Reader) -> None:
+def _read(app: Flask, reader: Reader, troubles: Troubles) -> None:
     opener, site = reader
 
     @app.get("/")
@@ -176,8 +181,14 @@ def _read(app: Flask, reader: Reader) -> None:
 
         def make(repository: Repository) -> Mapping[str, Any]:
             page = pages.deployment(repository, name, limit)
-            done = pages.done(page, request.args.get("done", ""))
-            return {"page": page, "done": done, "published": "published" in request.args, "limit": limit}
+            oid = request.args.get("done", "")
+            return {
+                "page": page,
+                "done": pages.done(page, oid),
+                "troubles": troubles.get(oid, ()),
+                "published": "published" in request.args,
+                "limit": limit,
+            }
 
         return reader.page("deployment.html", site.deployment(name), name, make)
 
@@ -277,7 +288,7 @@ def _json(value: Json) -> Response:
 # Moving
 
 
-def _write(app: Flask, opener: Opener, site: Site) -> None:
+def _write(app: Flask, opener: Opener, site: Site, troubles: Troubles) -> None:
     def page(repository: Repository, name: str, words: str | None, problem: DeploymentsError | None) -> AnyResponse:
         """The preview of a move, or where it stands once there is nothing left to move."""
         state, preview = _previewed(repository, name, words, problem)
@@ -307,7 +318,11 @@ def _write(app: Flask, opener: Opener, site: Site) -> None:
                 outcome = _move(repository, name, to, expect, reason.strip())
             except DeploymentsError as error:
                 return page(repository, name, to, error)
-        oid = outcome.record.event.commit if outcome.record else ""
+            oid = outcome.record.event.commit if outcome.record else ""
+            if found := _followed(repository, outcome):
+                troubles[oid] = found
+                for oldest in list(troubles)[:-_MOST_TROUBLES]:
+                    troubles.pop(oldest, None)
         return redirect(f"{site_root(site.move(name))}{site.deployment(name)}?done={oid}", 303)
 
     @app.post("/deployments/<deployment:name>/log/publish")
@@ -340,8 +355,17 @@ def _move(repository: Repository, name: str, to: str, expect: str, reason: str) 
     else:
         remote = sync.chosen_remote(repository, None)
         (outcome,) = sync.write(repository, remote, store.Wanted(lambda: [name], True), decide).outcomes
-    after_moves(repository, [outcome], quiet=True)
     return outcome
+
+
+def _followed(repository: Repository, outcome: store.Outcome) -> tuple[str, ...]:
+    """Do what is to follow a move; what of it was not done, in words. The move stands."""
+    told: list[str] = []
+    try:
+        after_moves(repository, [outcome], quiet=True, warned=told.append)
+    except (DeploymentsError, OSError) as error:
+        told.append(str(error))
+    return tuple(told)
 
 
 class BadForm(DeploymentsError):

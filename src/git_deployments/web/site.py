@@ -21,6 +21,7 @@ from git_deployments.model import Event, Identity
 from git_deployments.names import encode, quoted, shown
 from git_deployments.reason import ReasonMissing
 from git_deployments.render import moment, short, when
+from git_deployments.sync import NotHere
 from git_deployments.web import text
 from git_deployments.web.pages import Side, web_link
 
@@ -114,6 +115,7 @@ def _environment() -> Environment:
         loader=PackageLoader("git_deployments.web"),
         autoescape=True,
         undefined=StrictUndefined,
+        auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -121,7 +123,7 @@ def _environment() -> Environment:
     environment.globals["version_of_program"] = __version__
     filters = (
         shown, quoted, short, when, moment, text.one_line, text.paragraph, text.counted, web_link, sentence, person,
-        tone, chosen, told,
+        tone, chosen, told, standing,
     )  # fmt: skip
     environment.filters.update({one.__name__: one for one in filters})
     return environment
@@ -168,6 +170,11 @@ def tone(mark: str) -> str:
 def chosen(sides: Iterable[Side]) -> list[Side]:
     """Those that somebody chose, without what was recorded of where a version comes from."""
     return [one for one in sides if one.key.partition(".")[0] not in ("version_info", "updated_by")]
+
+
+def standing(problem: DeploymentsError) -> str:
+    """How far a move that did not end well has come."""
+    return "published, but not here" if isinstance(problem, NotHere) else "not done"
 
 
 def told(problem: DeploymentsError) -> str:
