@@ -160,7 +160,7 @@ def ci_identity(env: Mapping[str, str]) -> tuple[str, str] | None:
 
 def without_credentials(url: str) -> str:
     """The URL without password, token or user; the user of an ssh address stays, being part of it."""
-    prefix, authority, rest = _parts(url)
+    prefix, authority, rest = address_parts(url)
     userinfo, at, host = authority.rpartition("@")
     user = userinfo.split(":", 1)[0] if not prefix or "ssh" in prefix.lower() else ""
     return f"{prefix}{user}{at if user else ''}{host}{rest}"
@@ -168,7 +168,7 @@ def without_credentials(url: str) -> str:
 
 def repository_of(url: str) -> str | None:
     """`owner/repo` of a remote's URL, groups included; the last component of a local path."""
-    prefix, authority, rest = _parts(url)
+    prefix, authority, rest = address_parts(url)
     if prefix:
         rest = re.split(r"[?#]", rest)[0]
     path = rest.removeprefix(":").rstrip("/\\").removesuffix(".git").rstrip("/\\")
@@ -184,7 +184,7 @@ def same_place(url: str, other: str) -> bool:
 
 def _place(url: str) -> tuple[str, str]:
     """Host and path; scheme, user, port and `.git` make no difference."""
-    prefix, authority, path = _parts(url)
+    prefix, authority, path = address_parts(url)
     if not authority or prefix.lower().endswith("file://"):
         path = os.path.realpath(path).removesuffix("/.git")
         return "", path.removesuffix(".git")
@@ -319,7 +319,7 @@ _AUTHORITY = r"[^/?#]*@[^/?#]*|[^/?#@\[\]]*:(?!\d*(?:[/?#]|$))[^@]*@[^/?#]*|[^/?
 that should have been encoded: it must not stay behind all the same."""
 
 
-def _parts(url: str) -> tuple[str, str, str]:
+def address_parts(url: str) -> tuple[str, str, str]:
     """A remote's URL as prefix (`https://`), authority (`user@host:port`) and rest; joined, they give it back.
 
     scp-style addresses have no prefix and a rest from their colon on; paths are all rest.

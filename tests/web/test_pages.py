@@ -25,7 +25,7 @@ def rows(visit: Visit) -> dict[str, dict[str, Any]]:
     for values in table["rows"]:
         row = dict(zip(columns, values, strict=False))
         row["marks"] = [mark for place, mark in enumerate(table["marks"]) if row["marks"] & 1 << place]
-        row["branch"] = table["branches"][row["branch"]] if row["branch"] >= 0 else None
+        row["branch"], row["branch_link"] = table["branches"][row["branch"]] if row["branch"] >= 0 else (None, "")
         row["link"] = table["links"][row["link"]].replace("*", row["source"] or "") if row["link"] >= 0 else None
         if "who" in row:
             row["who"] = table["people"][row["who"]]
@@ -63,7 +63,9 @@ def test_the_list_says_what_is_live_and_what_changed_last(versions: Project) -> 
 
 
 def test_the_script_reads_the_rows_as_they_are_written(versions: Project) -> None:
-    assert list(rows(Visit(versions))["etl/prod"]) == columns_of_script()
+    row = rows(Visit(versions))["etl/prod"]
+    del row["branch_link"]  # shares its place with the branch
+    assert list(row) == columns_of_script()
 
 
 def test_the_list_links_a_commit_to_the_platform(project: Project) -> None:

@@ -55,7 +55,9 @@ def export(repository: Repository, site: Site, directory: str, watch: Watch) -> 
         _write(directory, path, data, written)
     overview = pages.overview(repository)
     # The list comes last: what it links to is there.
-    _write(directory, site.overview(), _page(site, "index.html", site.overview(), overview=overview), written)
+    _write(
+        directory, site.overview(), _page(repository, site, "index.html", site.overview(), overview=overview), written
+    )
     _remove_others(directory, written)
     watch(len(found), len(found))
     return Exported(sum(path.endswith(".html") for path in written), damaged)
@@ -66,8 +68,9 @@ def _is_ours(file: str) -> bool:
         return OURS.encode() in stream.read(4096)
 
 
-def _page(site: Site, template: str, path: str, **values: object) -> bytes:
-    return site.page(template, path, digest="", watch="", **values).encode("utf-8", "replace")
+def _page(repository: Repository, site: Site, template: str, path: str, **values: object) -> bytes:
+    origin = pages.origin(repository)
+    return site.page(template, path, digest="", watch="", origin=origin, **values).encode("utf-8", "replace")
 
 
 def _deployment(repository: Repository, site: Site, state: State) -> Iterator[tuple[str, bytes]]:
@@ -76,7 +79,7 @@ def _deployment(repository: Repository, site: Site, state: State) -> Iterator[tu
     page = pages.deployment(repository, name)
     path = site.deployment(name)
     served = {"done": None, "troubles": (), "published": False, "limit": pages.ENTRIES}
-    yield path, _page(site, "deployment.html", path, page=page, **served)
+    yield path, _page(repository, site, "deployment.html", path, page=page, **served)
     yield site.settings(name), _json(settings(repository, state.event))
     for entry in page.entries:
         yield from _texts(site, name, entry)
@@ -84,7 +87,7 @@ def _deployment(repository: Repository, site: Site, state: State) -> Iterator[tu
     for number in numbers:
         one = pages.shown_version(repository, name, f"number:{number}")
         path = site.version(name, number)
-        yield path, _page(site, "version.html", path, page=one)
+        yield path, _page(repository, site, "version.html", path, page=one)
         yield site.document(name, number), _json(properties(repository, one.version))
     for before, after in _pairs(page, numbers):
         yield from _comparison(repository, site, name, before, after)
@@ -124,7 +127,7 @@ def _pairs(page: pages.Deployment, numbers: list[int]) -> set[tuple[int, int]]:
 def _comparison(repository: Repository, site: Site, name: str, before: int, after: int) -> Iterator[tuple[str, bytes]]:
     page = pages.compared(repository, name, f"number:{before}", f"number:{after}")
     path = site.comparison(name, before, after)
-    yield path, _page(site, "comparison.html", path, page=page)
+    yield path, _page(repository, site, "comparison.html", path, page=page)
     old, new = page.before.source.commit, page.after.source.commit
     if old and new and any(file.cut for file in page.code.files):
         yield site.patch(name, before, after), code.whole(repository, old, new).result()

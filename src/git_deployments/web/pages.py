@@ -39,6 +39,7 @@ from git_deployments.repository import Repository
 from git_deployments.resolve import resolve
 from git_deployments.store import Decide, Planned, plan, promoting, rolling_back
 from git_deployments.web import code, text
+from git_deployments.web.links import links
 
 ENTRIES = 100
 """Events that one page of a history shows."""
@@ -59,6 +60,12 @@ def digest(repository: Repository, name: str | None = None) -> str:
     return hashlib.sha256("\n".join(f"{oid} {ref}" for ref, oid in refs).encode("utf-8", "replace")).hexdigest()[:16]
 
 
+def origin(repository: Repository) -> str | None:
+    """URL of the remote that the code is at as a rule."""
+    remote = default_remote(repository) if repository.remotes else None
+    return repository.config.get(f"remote.{remote}.url", [None])[-1] if remote else None
+
+
 # All deployments
 
 
@@ -66,23 +73,29 @@ class Overview(NamedTuple):
     """The list of all deployments, in a form that is small on the wire."""
 
     table: Mapping[str, Json]
-    """`rows`, and the texts that rows share: `people`, `branches`, `links`."""
+    """`rows`, and what rows share: `people`, `branches` (name and page), `links` (`*` is the commit)."""
     remote: str | None
     known_elsewhere: int
     """Deployments seen at remotes, where there are none here."""
 
 
 class _Shared:
-    """Texts that many rows share, each named by its place."""
+    """What many rows share, each named by its place."""
 
     def __init__(self) -> None:
-        self._places: dict[str, int] = {}
+        self._places: dict[tuple[str, ...], int] = {}
 
-    def place(self, words: str) -> int:
+    def place(self, *words: str) -> int:
         return self._places.setdefault(words, len(self._places))
 
     def texts(self) -> list[Json]:
-        return list(self._places)
+        return [words[0] if len(words) == 1 else list(words) for words in self._places]
+
+
+class _Sharing(NamedTuple):
+    people: _Shared
+    branches: _Shared
+    links: _Shared
 
 
 def overview(repository: Repository) -> Overview:
@@ -92,7 +105,7 @@ def overview(repository: Repository) -> Overview:
     seen = sync.tracked(repository, remote) if remote else {}
     commits = repository.reading.many(state.live.commit for state in found if state.live and not state.breach)
     disabled = _disabled(repository, found)
-    people, branches, links = _Shared(), _Shared(), _Shared()
+    shared, url = _Sharing(_Shared(), _Shared(), _Shared()), origin(repository)
     rows: list[Json] = []
     for state in found:
         marks = _marks(state, state.name in disabled)
@@ -100,12 +113,12 @@ def overview(repository: Repository) -> Overview:
             marks |= _standing_marks(repository, state, seen.get(state.name))
         live = state.live and commits.get(state.live.commit)
         version = parse_version(live) if live else None
-        rows.append(_row(state, version, marks, people, branches, links))
+        rows.append(_row(state, version, marks, url, shared))
     table: dict[str, Json] = {
         "marks": list(MARKS),
-        "people": people.texts(),
-        "branches": branches.texts(),
-        "links": links.texts(),
+        "people": shared.people.texts(),
+        "branches": shared.branches.texts(),
+        "links": shared.links.texts(),
         "rows": rows,
     }
     elsewhere = repository.git.refs(f"{REMOTE_ROOT}**/{LOG}") if not found else []
@@ -150,15 +163,13 @@ def _standing(stands: sync.Standing) -> set[str]:
     return {mark for mark, count in (("unpublished", stands.unpublished), ("behind", stands.behind)) if count}
 
 
-def _row(
-    state: State, version: Version | None, marks: set[str], people: _Shared, branches: _Shared, links: _Shared
-) -> Json:
+def _row(state: State, version: Version | None, marks: set[str], url: str | None, shared: _Sharing) -> Json:
     """One row: name, path where it is another, live, latest, version name, source, branch, link, marks, and
     the last event's action, number, from, to, reason, who and when. The script of the page reads it by place."""
     live, event = state.live, state.event
     source = live.source if live else None
     info = version.source.info if version else None
-    link = web_link(info.url) if info else None
+    commit, branch = links(info, url) if info else (None, None)
     encoded = encode(state.name)
     row: list[Json] = [
         shown(state.name),
@@ -167,21 +178,15 @@ def _row(
         state.latest.number if state.latest else 0,
         text.one_line(live.label, 40) if live else "",
         source or 0,
-        branches.place(text.one_line(info.branch, 60)) if info and info.branch else -1,
-        links.place(link.replace(source, "*") if source else link) if link else -1,
+        shared.branches.place(text.one_line(info.branch, 60), branch or "") if info and info.branch else -1,
+        shared.links.place(commit.replace(source, "*") if source else commit) if commit else -1,
         sum(1 << place for place, mark in enumerate(MARKS) if mark in marks),
     ]
     if event:
-        who = people.place(text.one_line(event.author.name, 60))
+        who = shared.people.place(text.one_line(event.author.name, 60))
         reason = text.one_line(event.reason, 72)
         row += [event.action, event.number or 0, event.before or 0, event.after or 0, reason, who, event.author.seconds]
     return row
-
-
-def web_link(url: str | None) -> str | None:
-    """The address itself where it is one of the web and of sensible length; what else may be recorded is no link."""
-    fine = url and url.startswith(("https://", "http://")) and len(url) <= 2000 and url.isprintable()
-    return url if fine else None
 
 
 # One deployment

@@ -163,7 +163,8 @@ class Reader(NamedTuple):
         """A page that follows what moves: everything, or the deployment `name`."""
         with closing(self.opener()) as repository:
             seen = pages.digest(repository, name)  # first, so that what moves meanwhile shows as a change
-            return self.site.page(template, path, digest=seen, watch=self.site.state(name), **make(repository))
+            shared = {"digest": seen, "watch": self.site.state(name), "origin": pages.origin(repository)}
+            return self.site.page(template, path, **shared, **make(repository))
 
 
 def _read(app: Flask, reader: Reader, troubles: Troubles) -> None:
@@ -301,7 +302,7 @@ def _write(app: Flask, opener: Opener, site: Site, troubles: Troubles) -> None:
         }
         content = site.page(
             "move.html", site.move(name), name=name, state=state, preview=preview, problem=problem, given=given,
-            digest="", watch="",
+            digest="", watch="", origin=pages.origin(repository),
         )  # fmt: skip
         return Response(content, _status(problem) if problem else 200)
 

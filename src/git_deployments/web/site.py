@@ -17,13 +17,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from git_deployments import __version__
 from git_deployments.errors import DeploymentsError, ExpectationFailed
-from git_deployments.model import Event, Identity
+from git_deployments.model import Event, Identity, Source
 from git_deployments.names import encode, quoted, shown
 from git_deployments.reason import ReasonMissing
 from git_deployments.render import moment, short, when
 from git_deployments.sync import NotHere
 from git_deployments.web import text
-from git_deployments.web.pages import Side, web_link
+from git_deployments.web.links import Links, home, links, web_link
+from git_deployments.web.pages import Side
 
 ASSETS = "assets"
 """Directory of scripts and styles, in the package and in the site."""
@@ -123,7 +124,7 @@ def _environment() -> Environment:
     environment.globals["version_of_program"] = __version__
     filters = (
         shown, quoted, short, when, moment, text.one_line, text.paragraph, text.counted, web_link, sentence, person,
-        tone, chosen, told, standing,
+        tone, chosen, told, standing, code_links, commit_link,
     )  # fmt: skip
     environment.filters.update({one.__name__: one for one in filters})
     return environment
@@ -170,6 +171,17 @@ def tone(mark: str) -> str:
 def chosen(sides: Iterable[Side]) -> list[Side]:
     """Those that somebody chose, without what was recorded of where a version comes from."""
     return [one for one in sides if one.key.partition(".")[0] not in ("version_info", "updated_by")]
+
+
+def code_links(source: Source, origin: str | None) -> Links:
+    """Where the platform shows a version's commit and branch."""
+    return links(source.info, origin)
+
+
+def commit_link(source: Source, origin: str | None, oid: str) -> str | None:
+    """Where the platform shows a commit of a version's code."""
+    found = home(source.info, origin)
+    return web_link(found.commit(oid)) if found else None
 
 
 def standing(problem: DeploymentsError) -> str:

@@ -22,7 +22,7 @@ function read(root) {
     const row = {};
     columns.forEach((column, place) => { row[column] = values[place]; });
     row.path = row.path || row.name;
-    row.branch = data.branches[row.branch] || "";
+    [row.branch, row.branchLink] = data.branches[row.branch] || ["", ""];
     row.link = row.link >= 0 ? data.links[row.link].replace("*", row.source) : "";
     row.who = data.people[row.who] || "";
     row.said = sentence(row);
@@ -69,7 +69,7 @@ function element(row) {
   const commit = row.source ? row.source.slice(0, 8) : "";
   const source = make("td", {},
     commit && row.link ? make("a", { className: "id", href: row.link, rel: "noreferrer", textContent: commit }) : make("span", { className: "id", textContent: commit }),
-    row.branch ? make("span", { className: "second", textContent: row.branch }) : null);
+    row.branch ? make("span", { className: "second" }, row.branchLink ? make("a", { href: row.branchLink, rel: "noreferrer", textContent: row.branch }) : row.branch) : null);
   const what = make("td", {}, row.said, row.reason ? make("span", { className: "second why", textContent: row.reason }) : null);
   const time = row.when ? make("time", { dateTime: new Date(row.when * 1000).toISOString(), textContent: ago(row.when), title: absolute.format(row.when * 1000) }) : "";
   const when = make("td", {}, time, make("span", { className: "second", textContent: row.who }));
