@@ -68,7 +68,7 @@ $(VENV)/stamp: pyproject.toml docs/man/git-deployments.1 $(wildcard docs/complet
 $(PREFECT_VENV)/stamp: pyproject.toml
 	$(PYTHON) -m venv $(PREFECT_VENV)
 	$(PREFECT_VENV)/bin/python -m pip install -q --upgrade 'pip>=25.1'
-	$(PREFECT_VENV)/bin/python -m pip install -q --editable '.[prefect]' --group prefect
+	$(PREFECT_VENV)/bin/python -m pip install -q --editable '.[prefect,web]' --group prefect
 	touch $@
 
 # As users have it: the wheel, its script file, no development tools.

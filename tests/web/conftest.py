@@ -75,11 +75,12 @@ class Served(NamedTuple):
 
 
 @contextlib.contextmanager
-def served(path: Path, *options: str) -> Iterator[Served]:
+def served(path: Path, *options: str, **variables: str) -> Iterator[Served]:
     """`git deployments web` over a repository, as its own process; ended by ^C."""
     command = [SCRIPT, "web", "--no-browser", *options]
+    surroundings = {**environment(path.parent), **variables}
     process = subprocess.Popen(
-        command, cwd=path, env=environment(path.parent), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=path, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None

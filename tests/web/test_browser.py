@@ -126,6 +126,16 @@ def test_an_open_page_follows_what_is_moved_elsewhere(story: Project, visit: Vis
         expect(page.locator("#now .big")).to_have_text("v1", timeout=5_000)
 
 
+def test_what_a_prefect_server_says_comes_after_the_page(story: Project, visit: Visit) -> None:
+    """Prefect's client is not installed here, and both pages say so, each in its place."""
+    with served(story.path, PREFECT_API_URL="http://127.0.0.1:9/api") as server:
+        page = visit(server.address)
+        expect(page.locator("#server")).to_contain_text("Prefect server: Prefect's client library is not installed")
+        page.get_by_role("link", name="etl/prod", exact=True).click()
+        expect(page.locator("#server")).to_contain_text("not known Prefect's client library is not installed")
+        expect(page.locator("#server-mark")).to_be_hidden()
+
+
 def test_the_keyboard_alone_is_enough(story: Project, visit: Visit) -> None:
     with served(story.path) as server:
         page = visit(server.address)

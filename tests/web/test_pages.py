@@ -192,6 +192,61 @@ def test_a_remote_that_lacks_something_can_be_given_it(versions: Project, tmp_pa
     assert "etl/prod/live" in versions.git("ls-remote", "origin")
 
 
+def test_each_remote_is_shown_as_it_was_last_seen(versions: Project, tmp_path: Any) -> None:
+    for remote in ("backup", "origin"):
+        versions.git("init", "-q", "--bare", str(tmp_path / f"{remote}.git"))
+        versions.git("remote", "add", remote, str(tmp_path / f"{remote}.git"))
+    versions.ok("push", "origin")
+    versions.ok("rollback", "prod")
+    page = plain(Visit(versions).get(PROD))
+    elsewhere = page[page.index("Elsewhere") : page.index("Settings")]
+    assert "backup never seen there" in elsewhere
+    assert "origin 1 event unpublished v3 is live there" in elsewhere
+    versions.ok("push", "origin")
+    assert "origin in step v2 is live there" in plain(Visit(versions).get(PROD))
+
+
+def test_a_remote_can_be_asked_again(versions: Project, tmp_path: Any) -> None:
+    hub = str(tmp_path / "hub.git")
+    versions.git("init", "-q", "--bare", hub)
+    versions.git("remote", "add", "origin", hub)
+    versions.ok("push", "origin")
+    other = Project(tmp_path / "other")
+    versions.git("clone", "-q", hub, str(other.path))
+    other.ok("pull", "origin")
+    other.ok("rollback", "prod", "-m", "wrong", "--push")
+    before = versions.refs()
+    visit = Visit(versions)
+    assert "origin in step" in plain(visit.get(PROD))
+    answer = visit.post(f"{PROD}fetch", remote="origin")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "../../../../deployments/etl/prod/log/#remotes")
+    assert "origin 1 event behind v2 is live there" in plain(visit.get(PROD))
+    assert versions.refs() == before
+    answer = visit.post(f"{PROD}fetch", remote="nowhere")
+    assert "no remote &#39;nowhere&#39; is configured" in answer.text
+    assert "This was not done" in answer.text
+
+
+# A Prefect server
+
+
+def test_a_prefect_server_is_only_asked_where_there_is_one(versions: Project, monkeypatch: Any) -> None:
+    visit = Visit(versions)
+    assert "data-server" not in visit.get("/") + visit.get(PROD)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    assert 'data-server="./server"' in visit.get("/")
+    assert 'data-server="../../../../deployments/etl/prod/log/server"' in visit.get(PROD)
+
+
+def test_a_prefect_server_that_cannot_be_asked_is_no_error_of_the_page(versions: Project, monkeypatch: Any) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    visit = Visit(versions)
+    for path in ("/server", f"{PROD}server"):
+        assert "refect" in visit.get(path, status=502)
+        assert "Traceback" not in visit.get(path, status=502)
+    visit.get("/deployments/etl/nothing/log/server", status=404)
+
+
 # One version and two
 
 

@@ -78,7 +78,16 @@ def test_an_interrupt_ends_it_without_a_word(project: Project) -> None:
 
 
 def test_without_the_cookie_nothing_is_shown(server: Served) -> None:
-    for path in ("/", PROD, MOVE, "/state", f"{PROD}state", "/deployments/etl/prod/versions/1.json", "/nothing"):
+    for path in (
+        "/",
+        PROD,
+        MOVE,
+        "/state",
+        "/server",
+        f"{PROD}server",
+        "/deployments/etl/prod/versions/1.json",
+        "/nothing",
+    ):
         answer = server.ask("GET", path)
         assert answer.status == 403, path
         assert "etl" not in answer.body.replace(f"{PROD}", "")
@@ -199,12 +208,13 @@ def test_no_get_moves_anything(server: Served, cookie: str, project: Project) ->
             target = os.path.normpath(f"{path.rpartition('/')[0]}/{link.partition('?')[0]}")
             target += "/" if link.partition("?")[0].endswith("/") else ""
             target = target.replace("//", "/")
-            if target not in seen | set(waiting) and "://" not in link and not target.endswith("publish"):
+            if target not in seen | set(waiting) and "://" not in link and not target.endswith(("publish", "fetch")):
                 waiting.append(target + ("?a=number:1&b=number:2" if target.endswith("versions/") else ""))
     assert len(seen) > 12
     query = "?to=number:1&expect=number:3&reason=x&push=on"
     assert server.ask("GET", MOVE + query, Cookie=cookie).status == 200
-    assert server.ask("GET", f"{PROD}publish", Cookie=cookie).status == 405
+    for path in ("publish", "fetch"):
+        assert server.ask("GET", f"{PROD}{path}", Cookie=cookie).status == 405
     assert project.refs() == before
 
 
@@ -230,7 +240,7 @@ def test_read_only_offers_no_move_and_takes_none(project: Project) -> None:
             assert 'method="post"' not in answer.body
         assert 'data-move=""' in running.ask("GET", "/", Cookie=entered).body
         form, own = "to=number:1&expect=number:3", origin(running)
-        for path in (MOVE, f"{PROD}publish"):
+        for path in (MOVE, f"{PROD}publish", f"{PROD}fetch"):
             assert running.ask("POST", path, form, Origin=own, Cookie=entered).status == 404
             assert running.ask("GET", path, Cookie=entered).status == 404
     assert project.refs() == before

@@ -58,7 +58,9 @@ def web_command(app: App, port: int, read_only: bool, no_browser: bool, director
         if not no_browser:
             _open_browser(address, app.environment)
 
-    server.serve(lambda: Repository(".", app.environment), Site(title, read_only), port, ready)
+    # Nobody sits at the terminal to answer what git asks there.
+    environment = {"GIT_TERMINAL_PROMPT": "0", **app.environment}
+    server.serve(lambda: Repository(".", environment), Site(title, read_only), port, ready)
     return DONE
 
 

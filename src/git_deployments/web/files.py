@@ -70,7 +70,9 @@ def _is_ours(file: str) -> bool:
 
 def _page(repository: Repository, site: Site, template: str, path: str, **values: object) -> bytes:
     origin = pages.origin(repository)
-    return site.page(template, path, digest="", watch="", origin=origin, **values).encode("utf-8", "replace")
+    return site.page(template, path, digest="", watch="", origin=origin, server=False, **values).encode(
+        "utf-8", "replace"
+    )
 
 
 def _deployment(repository: Repository, site: Site, state: State) -> Iterator[tuple[str, bytes]]:

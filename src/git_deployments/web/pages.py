@@ -46,8 +46,11 @@ ENTRIES = 100
 CHOICES = 200
 """Versions that a list to choose from offers."""
 
-MARKS = ("rolled back", "held", "paused", "disabled", "unrecorded", "unpublished", "behind", "damaged")
-"""What may be marked at a deployment, in the order of the bits in a list's rows."""
+MARKS = (
+    "rolled back", "held", "paused", "disabled", "unrecorded", "unpublished", "behind", "damaged", "server differs",
+    "not on the server",
+)  # fmt: skip
+"""What may be marked at a deployment, in the order of the bits in a list's rows. Scripts set the last two."""
 
 
 def digest(repository: Repository, name: str | None = None) -> str:
@@ -231,6 +234,19 @@ class Notice(NamedTuple):
     """The command that mends it."""
 
 
+class Remote(NamedTuple):
+    """How a deployment stands to a remote, as it was last seen there."""
+
+    name: str
+    default: bool
+    """Writes that are published go there."""
+    seen: bool
+    """The deployment was seen there."""
+    live: int | None
+    """Number of the version that is live there."""
+    stands: sync.Standing
+
+
 class Deployment(NamedTuple):
     """One deployment: what is live, how it came so, its settings."""
 
@@ -255,6 +271,7 @@ class Deployment(NamedTuple):
     """There are more events than are shown."""
     notices: tuple[Notice, ...]
     remote: str | None
+    remotes: tuple[Remote, ...]
     unpublished: int
     choices: tuple[int, ...]
     """Numbers of the versions that can be compared, newest first."""
@@ -267,8 +284,8 @@ def deployment(repository: Repository, name: str, limit: int = ENTRIES) -> Deplo
     found = list(islice(events(repository, state, limit + 1), limit + 1))
     since = None if state.unrecorded else _since(found, state)
     remote = default_remote(repository) if repository.remotes else None
-    there = sync.tracked(repository, remote, [name]).get(name) if remote else None
-    stands = sync.standing(repository, state, there) if remote else sync.Standing(0, 0)
+    remotes = tuple(_remote(repository, state, one, one == remote) for one in repository.remotes)
+    stands = next((one.stands for one in remotes if one.default), sync.Standing(0, 0))
     latest = state.latest
     forward = latest if latest and (live is None or latest.number > live.number) else None
     return Deployment(
@@ -286,9 +303,21 @@ def deployment(repository: Repository, name: str, limit: int = ENTRIES) -> Deplo
         older=len(found) > limit,
         notices=tuple(_notices(state, live, remote, stands)),
         remote=remote,
+        remotes=remotes,
         unpublished=stands.unpublished,
         choices=choices(state),
     )
+
+
+def _remote(repository: Repository, state: State, remote: str, default: bool) -> Remote:
+    there = sync.tracked(repository, remote, [state.name]).get(state.name)
+    if there is None and not default:
+        return Remote(remote, default, False, None, sync.Standing(0, 0))
+    live = None
+    if there and there.live:
+        with suppress(DeploymentsError):
+            live = parse_version(repository.reading.object(there.live)).number
+    return Remote(remote, default, there is not None, live, sync.standing(repository, state, there))
 
 
 def _deployment_marks(repository: Repository, state: State, stands: sync.Standing) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from git_deployments.names import BadName, decode, encode
 from git_deployments.reason import ReasonMissing, SecretReason, check_reason
 from git_deployments.repository import Repository
 from git_deployments.resolve import resolve
-from git_deployments.web import code, pages
+from git_deployments.web import code, drift, pages
 from git_deployments.web.gate import HEADERS, Barred, Gate
 from git_deployments.web.site import ASSETS, Site
 
@@ -72,6 +72,7 @@ def application(opener: Opener, site: Site, gate: Gate) -> Flask:
     _read(app, Reader(opener, site), troubles)
     _read_documents(app, opener)
     _read_changes(app, opener)
+    _read_server(app, opener)
     if not site.read_only:
         _write(app, opener, site, troubles)
     _fail(app, site)
@@ -163,7 +164,12 @@ class Reader(NamedTuple):
         """A page that follows what moves: everything, or the deployment `name`."""
         with closing(self.opener()) as repository:
             seen = pages.digest(repository, name)  # first, so that what moves meanwhile shows as a change
-            shared = {"digest": seen, "watch": self.site.state(name), "origin": pages.origin(repository)}
+            shared = {
+                "digest": seen,
+                "watch": self.site.state(name),
+                "origin": pages.origin(repository),
+                "server": drift.configured(repository),
+            }
             return self.site.page(template, path, **shared, **make(repository))
 
 
@@ -260,6 +266,30 @@ def _read_changes(app: Flask, opener: Opener) -> None:
         return answer
 
 
+def _read_server(app: Flask, opener: Opener) -> None:
+    """What a Prefect server has. Pages do not wait for it: their script asks, once they are there."""
+
+    @app.get("/server")
+    def server() -> Response:
+        with closing(opener()) as repository:
+            return _asked(lambda: {"standings": drift.of_all(repository)})
+
+    @app.get("/deployments/<deployment:name>/log/server")
+    def deployment_server(name: str) -> Response:
+        with closing(opener()) as repository:
+            return _asked(lambda: drift.of(repository, find(repository, name).name)._asdict())
+
+
+def _asked(question: Callable[[], dict[str, Any]]) -> Response:
+    """The answer; 503 where another question is on its way, 502 with the reason where there is no answer."""
+    try:
+        return _json(question())
+    except (drift.Busy, drift.NotAnswered) as error:
+        answer = _text(str(error))
+        answer.status_code = 503 if isinstance(error, drift.Busy) else 502
+        return answer
+
+
 def _state(opener: Opener, name: str | None) -> Response:
     with closing(opener()) as repository:
         return _text(pages.digest(repository, name))
@@ -325,6 +355,12 @@ def _write(app: Flask, opener: Opener, site: Site, troubles: Troubles) -> None:
                 for oldest in list(troubles)[:-_MOST_TROUBLES]:
                     troubles.pop(oldest, None)
         return redirect(f"{site_root(site.move(name))}{site.deployment(name)}?done={oid}", 303)
+
+    @app.post("/deployments/<deployment:name>/log/fetch")
+    def fetch(name: str) -> AnyResponse:
+        with closing(opener()) as repository:
+            sync.fetch(repository, request.form.get("remote", ""), [find(repository, name).name])
+        return redirect(f"{site_root(site.fetch(name))}{site.deployment(name)}#remotes", 303)
 
     @app.post("/deployments/<deployment:name>/log/publish")
     def publish(name: str) -> AnyResponse:
@@ -402,7 +438,8 @@ def _fail(app: Flask, site: Site) -> None:
     def known(error: DeploymentsError) -> Response:
         status = _status(error)
         titles = {403: "Not for this browser", 404: "Not here", 409: "Somebody was first"}
-        return page(titles.get(status, "This cannot be shown"), str(error), status)
+        otherwise = "This was not done" if request.method == "POST" else "This cannot be shown"
+        return page(titles.get(status, otherwise), str(error), status)
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response:

@@ -92,6 +92,14 @@ class Site(NamedTuple):
         """What changes when something moves."""
         return f"{_base(name)}/log/state" if name else "state"
 
+    def server(self, name: str | None = None) -> str:
+        """How a Prefect server differs."""
+        return f"{_base(name)}/log/server" if name else "server"
+
+    def fetch(self, name: str) -> str:
+        """Asks a remote what it has."""
+        return f"{_base(name)}/log/fetch"
+
     def choose(self, name: str) -> str:
         """Leads to the comparison of the versions `a` and `b`."""
         return f"{_base(name)}/versions/"
@@ -158,6 +166,8 @@ _TONES = {
     "held": "amber",
     "unpublished": "blue",
     "behind": "blue",
+    "server differs": "amber",
+    "not on the server": "amber",
     "paused": "",
     "disabled": "",
 }

@@ -6,7 +6,7 @@ const filter = document.getElementById("filter");
 const first = 60; // rows that are there at once; the others follow while nothing else is to be done
 const block = 200;
 const columns = ["name", "path", "live", "latest", "label", "source", "branch", "link", "marks", "action", "number", "from", "to", "reason", "who", "when"];
-const tones = { "rolled back": "amber", held: "amber", unpublished: "blue", behind: "blue", paused: "", disabled: "", unrecorded: "red", damaged: "red" };
+const tones = { "rolled back": "amber", held: "amber", unpublished: "blue", behind: "blue", "server differs": "amber", "not on the server": "amber", paused: "", disabled: "", unrecorded: "red", damaged: "red" };
 
 let marks = [];
 let rows = [];
@@ -26,11 +26,37 @@ function read(root) {
     row.link = row.link >= 0 ? data.links[row.link].replace("*", row.source) : "";
     row.who = data.people[row.who] || "";
     row.said = sentence(row);
+    row.recorded = row.marks;
+    mark(row);
     row.key = JSON.stringify(values);
     row.text = [row.name, row.label, row.branch, row.who, row.reason, row.source, row.said, `v${row.live}`].join("\n").toLowerCase();
     return row;
   });
 }
+
+/* What a Prefect server said last: by name, and a mark for each word. */
+
+let standings = {};
+const said = { differs: "server differs", absent: "not on the server" };
+
+function mark(row) {
+  const place = marks.indexOf(said[standings[row.name]]);
+  row.marks = place < 0 ? row.recorded : row.recorded | (1 << place);
+}
+
+window.takeStandings = (found) => {
+  standings = found;
+  for (const row of rows) {
+    const before = row.marks;
+    mark(row);
+    if (row.marks !== before) row.element = null;
+  }
+  showMarks();
+  show();
+  const counts = Object.keys(said).map((word) => [Object.values(found).filter((one) => one === word).length, said[word]]);
+  const words = counts.filter(([many]) => many).map(([many, words]) => `${many.toLocaleString("en")} ${words}`);
+  return words.length ? words.join(", ") : "nothing differs";
+};
 
 function sentence({ action, number, from, to }) {
   const before = from ? `v${from}` : "nothing";

@@ -124,6 +124,7 @@ async function refresh() {
   const after = document.querySelector("#now .big");
   if (before && after && before.textContent !== after.textContent) tell(`${after.textContent} is live now`);
   if (dialog) warn(dialog);
+  askServer().catch(() => {});
 }
 
 function warn(dialog) {
@@ -160,6 +161,48 @@ function find(main, { id, href, name }) {
   return [...main.querySelectorAll(name)].find((one) => one.getAttribute("href") === href);
 }
 
+/* A Prefect server is asked once the page is there, again when something moved, and never before the page. */
+
+let question = 0;
+
+async function askServer() {
+  const place = document.getElementById("server");
+  if (!place) return;
+  const mine = ++question;
+  const answer = await fetch(place.dataset.server, { cache: "no-store" });
+  if (mine !== question) return;
+  if (answer.status === 503) { setTimeout(() => askServer().catch(() => {}), 3000); return; }
+  const there = document.getElementById("server"); // the page may have been put in place anew
+  if (!there) return;
+  if (!answer.ok) { tellServer(there, "unknown", answer.status === 502 ? await answer.text() : "could not be asked", ""); return; }
+  const found = await answer.json();
+  if (found.standings) tellServer(there, "", `Prefect server: ${window.takeStandings(found.standings)}`, "");
+  else tellServer(there, found.standing, found.words, found.command);
+}
+
+function tellServer(place, standing, words, command) {
+  const parts = [document.createTextNode(place.closest("li") || standing !== "unknown" ? words : `Prefect server: ${words}`)];
+  const names = { same: "in step", differs: "differs", absent: "not there", unknown: "not known" };
+  if (place.closest("li")) {
+    const badge = document.createElement("span");
+    badge.className = `badge ${{ same: "green", differs: "amber", absent: "amber" }[standing] || ""}`;
+    badge.textContent = names[standing];
+    parts.unshift(badge, " ");
+    place.closest("li").hidden = false;
+  }
+  if (command) {
+    const code = document.createElement("code");
+    code.textContent = command;
+    parts.push(" ", code);
+  }
+  place.replaceChildren(...parts);
+  place.hidden = false;
+  const mark = document.getElementById("server-mark");
+  if (!mark) return;
+  mark.hidden = !(standing === "differs" || standing === "absent");
+  mark.textContent = standing === "absent" ? "not on the server" : "server differs";
+}
+
 async function follow() {
   let going = true;
   try {
@@ -179,4 +222,5 @@ tellTimes(document);
 setInterval(() => tellTimes(document), 30000);
 const done = document.getElementById("done") || document.getElementById("published");
 if (done) done.focus();
+askServer().catch(() => {});
 if (page.dataset.watch) { connection(false, "Following"); setTimeout(follow, pause); }
