@@ -103,3 +103,19 @@ def test_counted() -> None:
         "1 property",
         "2,000 properties",
     ]
+
+
+def changed(before: str, after: str) -> tuple[list[str], list[str]]:
+    left, right = text.words_changed(before, after)
+    return [piece.text for piece in left if piece.changed], [piece.text for piece in right if piece.changed]
+
+
+def test_a_version_number_is_one_word() -> None:
+    assert changed("registry.example.com/etl:1.2.0", "registry.example.com/etl:2.0.0") == (["1.2.0"], ["2.0.0"])
+    assert changed("v1", "v1.1") == (["v1"], ["v1.1"])
+    assert changed("etl-prod here", "etl-test here") == (["etl-prod"], ["etl-test"])
+
+
+def test_what_is_new_word_by_word_is_new_as_a_whole() -> None:
+    assert changed("Even larger batches", "Load returns twice") == (["Even larger batches"], ["Load returns twice"])
+    assert changed("one two three", "1 two 3") == (["one", "three"], ["1", "3"])

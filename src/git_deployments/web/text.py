@@ -28,7 +28,8 @@ _DEEPEST = 12
 _WORDS = 3000
 _CONTEXT = 120
 _LONGEST_WORD = 80
-_WORD = re.compile(r"\w+|\s+|[^\w\s]")
+_WORD = re.compile(r"\w+(?:[.\-]\w+)*|\s+|[^\w\s]")
+"""A version number or the name of a host is one word: half of it says nothing."""
 
 
 class Text(NamedTuple):
@@ -56,6 +57,12 @@ class Document(NamedTuple):
     lines: tuple[Line, ...]
     cut: bool = False
     """Something is left out."""
+
+    @property
+    def brief(self) -> str:
+        """All of it on one line, cut."""
+        words = " ".join(f"{line.key} {line.value}".strip() for line in self.lines)
+        return words if len(words) <= 100 else f"{words[:99]}…"
 
     @property
     def size(self) -> int:
@@ -184,9 +191,13 @@ def words_changed(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
 
 def _inside_word(common: str, texts: tuple[str, str], at: int) -> int:
     """Characters at the end of what is common that belong to a word which goes on in one of the texts."""
-    if not any(one[at : at + 1].isalnum() for one in texts):
+    if not any(map(_is_of_word, (one[at : at + 1] for one in texts))):
         return 0
-    return next((place for place, one in enumerate(reversed(common)) if not one.isalnum()), len(common))
+    return next((place for place, one in enumerate(reversed(common)) if not _is_of_word(one)), len(common))
+
+
+def _is_of_word(character: str) -> bool:
+    return character.isalnum() or character in ("_", ".", "-")
 
 
 def _common(one: str, other: str) -> int:
@@ -221,15 +232,20 @@ def _compared(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
         return _whole(before), _whole(after)
     left: list[Piece] = []
     right: list[Piece] = []
-    for tag, a, b, c, d in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
-        _append(left, one[a:b], tag != "equal")
-        _append(right, other[c:d], tag != "equal")
+    steps = SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
+    for place, (tag, a, b, c, d) in enumerate(steps):
+        around = [step[0] for step in (*steps[max(0, place - 1) : place], *steps[place + 1 : place + 2])]
+        between = around == ["replace", "replace"] and "".join(one[a:b]).isspace()  # no word is left, so all is new
+        _append(left, one[a:b], tag != "equal" or between)
+        _append(right, other[c:d], tag != "equal" or between)
     return left, right
 
 
 def _append(pieces: list[Piece], words: Sequence[str], changed: bool) -> None:
-    if words:
-        pieces.append(Piece(_block("".join(words)), changed))
+    if not words:
+        return
+    before = pieces.pop().text if pieces and pieces[-1].changed == changed else ""
+    pieces.append(Piece(before + _block("".join(words)), changed))
 
 
 def _whole(text: str) -> list[Piece]:

@@ -42,7 +42,9 @@ async function openDialog(link) {
   document.body.append(dialog);
   caller = link;
   dialog.showModal();
-  (dialog.querySelector("textarea") || dialog.querySelector("a, button")).focus();
+  // What will change is seen first, however small the window is.
+  (dialog.querySelector("textarea") || dialog.querySelector("a, button")).focus({ preventScroll: true });
+  dialog.scrollTop = 0;
 }
 
 function closeDialog() {
@@ -70,7 +72,7 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("submit", (event) => {
-  const button = event.target.querySelector("button[type=submit]");
+  const button = event.submitter || event.target.querySelector("button[type=submit]");
   if (!button || event.target.method !== "post") return;
   if (button.dataset.busy) button.textContent = button.dataset.busy;
   // Not at once: a form whose button is disabled while it is sent is not sent by all browsers.
@@ -161,6 +163,24 @@ function find(main, { id, href, name }) {
   return [...main.querySelectorAll(name)].find((one) => one.getAttribute("href") === href);
 }
 
+/* An address can name what is folded: it is opened, and what somebody opens is in the address. */
+
+function unfold() {
+  let place = null;
+  try { place = document.getElementById(decodeURIComponent(location.hash.slice(1))); } catch { return; }
+  if (!place) return;
+  const details = place.closest("details") || place.nextElementSibling?.querySelector("details");
+  if (!details || details.open) return;
+  details.open = true;
+  place.scrollIntoView();
+}
+
+document.addEventListener("click", (event) => {
+  const details = event.target.closest("summary")?.parentElement;
+  if (details?.id && !details.open) history.replaceState(null, "", `#${details.id}`);
+});
+window.addEventListener("hashchange", unfold);
+
 /* A Prefect server is asked once the page is there, again when something moved, and never before the page. */
 
 let question = 0;
@@ -218,6 +238,7 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden && page.dataset.watch) look().catch(() => {});
 });
 
+unfold();
 tellTimes(document);
 setInterval(() => tellTimes(document), 30000);
 const done = document.getElementById("done") || document.getElementById("published");
