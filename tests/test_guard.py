@@ -473,6 +473,19 @@ def test_a_malformed_or_oversized_snapshot(near: Hub, kind: str) -> None:
     near.refused(*push_v5(made, deployed(near.ada, made)), saying=saying)
 
 
+def test_among_many_deployments_the_one_that_is_wrong_is_named(near: Hub) -> None:
+    """Of many deployments, objects are read together; that must hide none, and hold up none."""
+    ada = near.ada
+    ada.write("prefect.yaml", "deployments:\n" + "".join(f"- {{name: d{n}, flow_name: many}}\n" for n in range(10)))
+    ada.ok("deploy", "--all", "--offline")
+    honest = "refs/deployments/many/*:refs/deployments/many/*"
+    for document, saying in documents(ada).values():
+        made = version(ada, snapshot(ada, document))
+        said = near.refused(*push_v5(made, deployed(ada, made)), honest, saying=saying)
+        assert said[0].startswith("etl/prod: v5: ")
+    near.accepted(honest)
+
+
 def test_what_counts_as_oversized_is_the_server_s_to_say(hub: Hub) -> None:
     document, saying = documents(hub.ada)["huge"]
     made = version(hub.ada, snapshot(hub.ada, document))

@@ -260,14 +260,18 @@ def _blocks(things: Iterator[_Thing]) -> Iterator[list[_Thing]]:
         yield block
 
 
-def _read_documents(repository: Repository, commits: list[Object]) -> Documents:
+Settings = dict[str, tuple[list[str], Json]]
+"""What was found of the settings in a tree: most events leave them as they were, and most deployments have the same."""
+
+
+def _read_documents(repository: Repository, commits: list[Object], settings: Settings | None = None) -> Documents:
     """Trees of the commits and what stands in them, by id; what is missing is left out."""
     trees = repository.reading.many(tree for tree, _ in map(tree_and_parents, commits) if tree)
     blobs: dict[str, None] = {}
     for tree in trees.values():
         if tree.kind == "tree":
             blobs.update((entry.oid, None) for entry in parse_tree(tree) if entry.mode != _GITLINK_MODE)
-    return Documents(repository, trees, list(blobs))
+    return Documents(repository, trees, list(blobs), settings)
 
 
 class Documents:
@@ -276,10 +280,11 @@ class Documents:
     Of one that is too large there is only how large it is.
     """
 
-    def __init__(self, repository: Repository, trees: Mapping[str, Object], blobs: list[str]) -> None:
+    def __init__(
+        self, repository: Repository, trees: Mapping[str, Object], blobs: list[str], settings: Settings | None = None
+    ) -> None:
         self._found = dict(trees)
-        self.settings: dict[str, tuple[list[str], Json]] = {}
-        """What was found of the settings in a tree: most events leave them as they were."""
+        self.settings: Settings = {} if settings is None else settings
         self._reading = repository.reading
         self._largest = repository.number("maxSnapshotSize", MAX_SNAPSHOT)
         self._blobs = set(blobs)
@@ -455,10 +460,16 @@ def _check_log(repository: Repository, state: State, chain: Chain) -> Findings:
         yield from _found_in_log(state, newer, None, chain)
 
 
-def _log(repository: Repository, tip: str, known: Event | None = None) -> Iterator[tuple[Object, Event]]:
-    """The events of a log, newest first; where it comes to `known`, that is the last one."""
+def _log(
+    repository: Repository, tip: str, known: Event | None = None, newest: Event | None = None
+) -> Iterator[tuple[Object, Event]]:
+    """The events of a log, newest first; where it comes to `known`, that is the last one.
+
+    `known` and `newest` (the one at `tip`) are not parsed again.
+    """
+    parsed = {event.commit: event for event in (known, newest) if event}
     for object_ in walk(repository, tip):
-        event = parse_event(object_)
+        event = parsed.get(object_.oid) or parse_event(object_)
         yield object_, event
         if event.previous is None or (known and object_.oid == known.commit):
             return
@@ -699,10 +710,13 @@ class Incoming(NamedTuple):
     """The versions that are new, and those that the events make live."""
 
 
-def incoming(repository: Repository, name: str, tip: str, known: Event | None) -> Incoming:
+def incoming(
+    repository: Repository, name: str, tip: str, known: Event | None, settings: Settings | None = None
+) -> Incoming:
     """Check the events from `tip` back to `known`, and the versions that they made.
 
-    `known` (None: nothing) is checked already. What does not follow from it is not checked any further.
+    `known` (None: nothing) is checked already. What does not follow from it is not checked any further. `settings`:
+    what was found before, for many deployments that are checked one after the other.
     Raises what reading raises.
     """
     newest = parse_event(repository.reading.object(tip))
@@ -711,9 +725,9 @@ def incoming(repository: Repository, name: str, tip: str, known: Event | None) -
     problems = list(_incoming_versions(repository, name, newest, known, chain))
     follows = known is None
     newer: tuple[Object, Event] | None = None
-    for block in _blocks(_log(repository, tip, known)):
+    for block in _blocks(_log(repository, tip, known, newest)):
         _add_moved_to(repository, chain, newest, [event for _, event in block])
-        documents = _read_documents(repository, [object_ for object_, _ in block])
+        documents = _read_documents(repository, [object_ for object_, _ in block], settings)
         for object_, event in block:
             if newer:
                 problems += _incoming_event_problems(name, newer, event, chain)

@@ -249,6 +249,7 @@ class Reading:
         self._git = git
         self._process: Process | None = None
         self._buffer = b""
+        self._ahead: dict[str, Object] = {}
 
     def __del__(self) -> None:
         self.close()
@@ -266,7 +267,31 @@ class Reading:
 
     def find(self, name: str, largest: int | None = None) -> Object | None:
         """The object of any name that git knows (`<commit>:path`); None where there is none."""
-        return self.several([name], largest)[0]
+        found = self._ahead.get(name)
+        if found is None:
+            return self.several([name], largest)[0]
+        if largest is not None and len(found.data) > largest:
+            raise Oversized(name, len(found.data), largest)
+        return found
+
+    def ahead(self, oids: Iterable[str], held: int) -> list[Object]:
+        """Read at once what will be asked for one by one, until `forget`; those that were found.
+
+        Nothing that is larger than `largest`, and nothing at all where it would be more than `held` bytes together:
+        all that is not read here is read when it is asked for.
+        """
+        wanted = [oid for oid in dict.fromkeys(oids) if oid not in self._ahead]
+        sizes = self.sizes(wanted)
+        small = [oid for oid, size in sizes.items() if self.largest is None or size <= self.largest]
+        if sum(sizes[oid] for oid in small) > held:
+            return []
+        found = self.many(small, sizes)
+        self._ahead.update(found)
+        return list(found.values())
+
+    def forget(self) -> None:
+        """Let go of what `ahead` read."""
+        self._ahead.clear()
 
     def several(self, names: list[str], largest: int | None = None) -> list[Object | None]:
         """What `find` says of each, asked at once: a few short names, whose questions fit into a pipe."""

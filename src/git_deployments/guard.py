@@ -12,10 +12,19 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from git_deployments.audit import Chain, Incoming, Mark, incoming, signature_problems
-from git_deployments.codec import parse_event, parse_version
+from git_deployments.audit import Chain, Incoming, Mark, Settings, incoming, signature_problems
+from git_deployments.codec import (
+    SETTINGS_FILE,
+    SNAPSHOT,
+    Malformed,
+    is_id,
+    parse_event,
+    parse_tree,
+    parse_version,
+    tree_and_parents,
+)
 from git_deployments.errors import DeploymentsError
-from git_deployments.git import RefChange, text
+from git_deployments.git import Object, RefChange, text
 from git_deployments.history import NO_REFS, PAUSE, Pointer, Refs, names, number_to_oid, pointer, read_refs
 from git_deployments.model import Event
 from git_deployments.names import fold, shown
@@ -30,6 +39,12 @@ OVERTAKEN = "another push came first; 'git deployments pull', then push again"
 _LINES = 20
 """Lines that are said of one deployment."""
 _READINGS = 10
+_TOGETHER = 500
+"""Deployments whose objects are read together."""
+_FEW = 8
+"""Deployments whose objects are asked for one by one: no process starts."""
+_HELD = 16 << 20
+"""Bytes that are read together at most."""
 
 
 class BadPush(DeploymentsError):
@@ -37,11 +52,13 @@ class BadPush(DeploymentsError):
 
 
 class Rules(NamedTuple):
-    """What this server allows."""
+    """What this server allows, and what it has found."""
 
     keep: int
     """The newest versions whose refs must stay; 0: all."""
     allow_delete: bool
+    settings: Settings
+    """What was found of settings so far."""
 
 
 def parse_push(lines: bytes) -> list[RefChange]:
@@ -77,7 +94,7 @@ def refusals(repository: Repository, changes: Iterable[RefChange]) -> Iterator[s
             yield f"{shown(change.ref)}: on this server it would be a ref under {ROOT}, which is spelt so"
     if not ours:
         return
-    rules = Rules(repository.number("keepRefs", KEEP_REFS), repository.flag("allowDelete"))
+    rules = Rules(repository.number("keepRefs", KEEP_REFS), repository.flag("allowDelete"), {})
     repository.reading.largest = max(LARGEST, repository.number("maxSnapshotSize", MAX_SNAPSHOT))
     verdicts = _judge(repository, rules, ours)
     yield from _collisions(repository, verdicts)
@@ -107,14 +124,37 @@ def _judge(repository: Repository, rules: Rules, ours: Mapping[str, Mapping[Ref,
             time.sleep(PAUSE)
         before = read_refs(repository, wanted)
         wanted = [name for name in wanted if name not in verdicts or before[name] != verdicts[name].before]
-        for name in wanted:
-            events: list[Mark] = []
-            problems = list(_check(repository, rules, _Push(name, before[name], ours[name]), events))
-            verdicts[name] = _Verdict(before[name], problems, events)
+        for start in range(0, len(wanted), _TOGETHER):
+            pushes = [_Push(name, before[name], ours[name]) for name in wanted[start : start + _TOGETHER]]
+            _read_ahead(repository, pushes)
+            for push in pushes:
+                events: list[Mark] = []
+                problems = list(_check(repository, rules, push, events))
+                verdicts[push.name] = _Verdict(push.before, problems, events)
+            repository.reading.forget()
         wanted = [name for name in wanted if verdicts[name].problems]
         if not wanted:
             break
     return verdicts
+
+
+def _read_ahead(repository: Repository, pushes: list[_Push]) -> None:
+    """What the checks of many deployments ask for first, in three questions to git rather than in thousands."""
+    if len(pushes) < _FEW:
+        return
+    moved = [(ref, change) for push in pushes for ref, change in push.changes.items() if ref.kind != SOURCES]
+    ends = [oid for _, (_, new, old) in moved for oid in (new, old) if oid]
+    commits = {one.oid: one for one in repository.reading.ahead(ends, _HELD) if one.kind == "commit"}
+    fresh = [commits[new] for ref, (_, new, _) in moved if ref.kind != LIVE and new in commits]
+    trees = repository.reading.ahead((tree for tree, _ in map(tree_and_parents, fresh) if is_id(tree)), _HELD)
+    repository.reading.ahead((oid for tree in trees for oid in _documents(tree)), _HELD)
+
+
+def _documents(tree: Object) -> list[str]:
+    try:
+        return [entry.oid for entry in parse_tree(tree) if entry.name in (SNAPSHOT, SETTINGS_FILE)]
+    except Malformed:  # the checks say so
+        return []
 
 
 def _collisions(repository: Repository, verdicts: Mapping[str, _Verdict]) -> Iterator[str]:
@@ -176,7 +216,7 @@ def _check(repository: Repository, rules: Rules, push: _Push, marks: list[Mark])
 def _with_log(repository: Repository, rules: Rules, push: _Push, marks: list[Mark]) -> Iterator[str]:
     try:
         known = parse_event(repository.reading.object(push.before.log)) if push.before.log else None
-        found = _incoming(repository, push, known)
+        found = _incoming(repository, push, known, rules.settings)
     except DeploymentsError as error:
         yield str(error)
         return
@@ -194,12 +234,12 @@ def _with_log(repository: Repository, rules: Rules, push: _Push, marks: list[Mar
     yield from _source_problems(push, history)
 
 
-def _incoming(repository: Repository, push: _Push, known: Event | None) -> Incoming:
+def _incoming(repository: Repository, push: _Push, known: Event | None, settings: Settings) -> Incoming:
     log = push.after(LOG)
     assert log is not None
     if known and log == known.commit:
         return Incoming(known, [], True, [], {})
-    return incoming(repository, push.name, log, known)
+    return incoming(repository, push.name, log, known, settings)
 
 
 def _without_log(repository: Repository, rules: Rules, push: _Push) -> Iterator[str]:
