@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from git_deployments import mend
+
 from .conftest import Project
 from .test_damage import damage, loose
 
@@ -216,3 +218,15 @@ def test_from_below_in_a_linked_worktree_and_a_remote_of_a_relative_path(clone: 
     clone.git("remote", "set-url", "origin", "../hub.git")
     (tmp_path / "linked/below").mkdir()
     mended(Project(tmp_path / "linked/below"), before)
+
+
+def test_a_pull_looks_at_the_newest_and_with_repair_at_all(clone: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mend, "NEWEST", 2)
+    before = clone.refs()
+    unpack(clone)
+    old = clone.git("rev-parse", f"{PREFIX}/log~4^{{tree}}")
+    damage(loose(clone, old), "deleted")
+    assert "damaged" not in clone.ok("pull").err
+    said = clone.run("log", "prod").err + clone.run("fsck").out
+    assert old in said
+    mended(clone, before, "--repair")

@@ -16,7 +16,7 @@ __git_deployments_options () {
 	promote) echo '--expect-live= --push --no-push --remote= --offline --json --message= --dry-run --quiet' ;;
 	delete) echo '--yes --purge --push --no-push --remote= --offline --json --message= --dry-run --quiet' ;;
 	fetch) echo '--json --quiet' ;;
-	pull) echo '--json --quiet' ;;
+	pull) echo '--repair --json --quiet' ;;
 	push) echo '--json --quiet' ;;
 	list) echo '--json --format=' ;;
 	versions) echo '--limit= --json --format=' ;;

@@ -100,6 +100,7 @@ __git_deployments_option version 1 'Human name of the new version.' update
 __git_deployments_option hold 0 'Later deploys and updates do not go live until promote.' rollback
 __git_deployments_option yes 0 'Do not ask.' delete
 __git_deployments_option purge 0 'Remove the log too: nothing is left.' delete
+__git_deployments_option repair 0 'Look for damage in all that is here, not in the newest alone.' pull
 __git_deployments_option format 1 'Print a line for each, %(field) filled in; fields as in --json.' list versions show live log diff status fsck
 __git_deployments_option limit 1 'Only the newest N.' versions log
 __git_deployments_option key 1 'Print one value: a property, a setting or a field of --json; dots reach in.' show

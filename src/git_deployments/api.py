@@ -184,12 +184,13 @@ class Deployments:
         """Look at what a remote has (default: the default remote). Raises `sync.Rewound`, `git.GitFailed`."""
         return sync.fetch(self._repository, self._remote(remote), builtins.list(names) or None)
 
-    def pull(self, remote: str | None = None, *names: str) -> sync.Pulled:
+    def pull(self, remote: str | None = None, *names: str, repair: bool = False) -> sync.Pulled:
         """Bring together what is published and what is not; what is contested is in the result.
 
+        `repair`: look for damage in all that is here, not in the newest alone.
         Raises `sync.BadRemote`, `sync.Rewound`, `integrate.TwoHistories`; then nothing has changed.
         """
-        return sync.pull(self._repository, self._remote(remote), builtins.list(names) or None)
+        return sync.pull(self._repository, self._remote(remote), builtins.list(names) or None, repair=repair)
 
     def push(self, remote: str | None = None, *names: str) -> sync.Pushed:
         """Publish what is unpublished. Raises `sync.Diverged`, `sync.Lost`, `sync.Declined`, `sync.Gone`."""

@@ -63,7 +63,7 @@ class NotARepository(DeploymentsError):
 class Damaged(DeploymentsError):
     """An object is missing or cannot be read."""
 
-    remedy = ", and 'git deployments pull' fetches it again"
+    remedy = ", and 'git deployments pull --repair' fetches it again"
 
     def __init__(self, oid: str, what: str) -> None:
         self.oid = oid
@@ -186,12 +186,14 @@ class Git(NamedTuple):
             reading.stop()
             walk.stop()
 
-    def unreadable(self, tips: list[str]) -> str | None:
+    def unreadable(self, tips: list[str], commits: int | None) -> str | None:
         """What git says of the first object that it cannot read, of all that these commits reach; None if all are well.
 
-        What a partial clone left at its remote is well.
+        `commits`: how many, the newest by their dates; None: all. What a partial clone left at its remote is well.
         """
-        walk = self.start("rev-list", "--objects", "--no-object-names", "--exclude-promisor-objects", "--stdin")
+        options = ("--objects", "--no-object-names", "--exclude-promisor-objects")
+        count = () if commits is None else (f"--max-count={commits}",)
+        walk = self.start("rev-list", *options, *count, "--stdin")
         reading = self.start("cat-file", "--batch", "--buffer", stdin=walk.give_stdout())
         try:
             walk.tell("".join(f"{tip}\n" for tip in tips).encode())

@@ -19,6 +19,8 @@ from git_deployments.names import encode, shown
 from git_deployments.refs import LIVE, LOG, ROOT, SOURCES, Ref, parse_ref, remote_root
 from git_deployments.repository import Repository
 
+NEWEST = 2000
+"""Commits of versions and events that are read where not all are asked for: a pull stays quick however long the log."""
 Echo = Callable[[bytes], None]
 There = Callable[[], list[str]]
 
@@ -32,31 +34,33 @@ class Mended(NamedTuple):
     """What git says of the first object that is still damaged, since the remote does not have it either."""
 
 
-def mend(repository: Repository, remote: str, wanted: list[str] | None, there: There, echo: Echo | None) -> Mended:
+def mend(
+    repository: Repository, remote: str, wanted: list[str] | None, whole: bool, there: There, echo: Echo | None
+) -> Mended:
     """Bring again what cannot be read of the deployments of these full names, or of all; all broken refs.
 
-    Reads all that they are made of, and asks nothing of the remote where all is well. `there`: the deployments whose
-    log the remote has. Raises `GitFailed` where the remote cannot be asked, `Broken` where it does not have the log
-    of a broken ref: git cannot fetch beside that.
+    Reads the `NEWEST` of what they are made of, or the `whole`, and asks nothing of the remote where all is well.
+    `there`: the deployments whose log the remote has. Raises `GitFailed` where the remote cannot be asked, `Broken`
+    where it does not have the log of a broken ref: git cannot fetch beside that.
     """
     _forget(repository, broken_refs(repository, remote_root(remote)))
     broken = {ref: parsed for ref in broken_refs(repository) if (parsed := parse_ref(ref))}
     lost = {parsed.name: ref for ref, parsed in broken.items() if parsed.kind == LOG}
-    objects = _mend_objects(repository, remote, wanted, bool(lost), echo)
+    objects = _mend_objects(repository, remote, wanted, None if whole else NEWEST, bool(lost), echo)
     return objects._replace(done=(*objects.done, *_mend_refs(repository, remote, broken, lost, there)))
 
 
 def _mend_objects(
-    repository: Repository, remote: str, wanted: list[str] | None, anyway: bool, echo: Echo | None
+    repository: Repository, remote: str, wanted: list[str] | None, commits: int | None, anyway: bool, echo: Echo | None
 ) -> Mended:
     """`anyway`: nothing here says what a log was at, so nothing says what there is to read."""
     tips = _tips(repository, remote, wanted)
-    damage = repository.git.unreadable(tips) if tips else None
+    damage = repository.git.unreadable(tips, commits) if tips else None
     if damage is None and not anyway:
         return Mended()
     _fetch_again(repository, remote, wanted, echo)
     repository.reading.close()  # it has seen the objects that there were
-    left = repository.git.unreadable(tips)
+    left = repository.git.unreadable(tips, commits)
     done = (f"damaged here, and fetched again from {shown(remote)}: {damage}",) if damage and left is None else ()
     return Mended(done, left)
 
@@ -89,7 +93,9 @@ def _tips(repository: Repository, remote: str, wanted: list[str] | None) -> list
     """Ids that all else is reached from; the code, which `sources/<n>` are, is not ours to look at."""
     tips = dict[str, None]()
     for root in (ROOT, remote_root(remote)):
-        patterns = [root.rstrip("/")] if wanted is None else [f"{root}{encode(name)}" for name in wanted]
+        patterns = [f"{root}**/{kind}" for kind in (LOG, LIVE)]
+        if wanted is not None:
+            patterns = [f"{root}{encode(name)}" for name in wanted]
         for ref, oid in repository.git.refs(*patterns) if patterns else ():
             parsed = parse_ref(ref, root)
             if parsed and parsed.kind != SOURCES and oid != SYMBOLIC:

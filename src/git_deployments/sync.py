@@ -350,16 +350,18 @@ def _mark_gone(
 # Pull
 
 
-def pull(repository: Repository, remote: str, wanted: list[str] | None = None, echo: Echo = silent) -> Pulled:
+def pull(
+    repository: Repository, remote: str, wanted: list[str] | None = None, echo: Echo = silent, repair: bool = False
+) -> Pulled:
     """Fetch, check, and bring together with what is here, in one transaction. What is damaged here is fetched again.
 
-    `wanted`: as for `fetch`. Raises `BadRemote`, `Rewound`, `UnknownDeployment`, `integrate.TwoHistories`: then
-    nothing here has changed.
+    `wanted`: as for `fetch`. `repair`: look for damage in all that is here, not in the newest alone. Raises
+    `BadRemote`, `Rewound`, `UnknownDeployment`, `integrate.TwoHistories`: then nothing here has changed.
     """
     check_remote(repository, remote)
     wanted = _names_at(repository, remote, wanted) if wanted else None
     watched = None if echo is silent else echo
-    mended = mend(repository, remote, wanted, lambda: _names_there(repository, remote), watched)
+    mended = mend(repository, remote, wanted, repair, lambda: _names_there(repository, remote), watched)
     seen = tracked(repository, remote, wanted)
     fetched = _look(repository, remote, wanted, echo)
     record_moves(repository, list(fetched.tracked), seen)

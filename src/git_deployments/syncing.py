@@ -65,10 +65,11 @@ def _fetched_rows(found: Fetched) -> Json:
 
 
 @click.command("pull", add_help_option=False)
+@click.option("--repair", is_flag=True, help="Look for damage in all that is here, not in the newest alone.")
 @talks
 @helps
 @click.pass_obj
-def pull_command(app: App, remote: str | None, names: tuple[str, ...], quiet: bool, json: bool) -> int:
+def pull_command(app: App, remote: str | None, names: tuple[str, ...], repair: bool, quiet: bool, json: bool) -> int:
     """Bring together what a remote has published and what is unpublished here.
 
     Unpublished versions take the next free numbers; what the published history has overtaken is contested: it is
@@ -76,7 +77,7 @@ def pull_command(app: App, remote: str | None, names: tuple[str, ...], quiet: bo
     """
     repository = app.repository
     where = chosen_remote(repository, remote)
-    pulled = pull(repository, where, list(names) or None, echo())
+    pulled = pull(repository, where, list(names) or None, echo(), repair)
     if pulled.mended.damaged:
         warn(f"{pulled.mended.damaged}; {shown(where)} does not have it either")
     if json:
