@@ -626,6 +626,8 @@ def _held_once(repository: Repository, ref: Ref) -> str | None:
 
 def _restore(repository: Repository, ref: str, oid: str) -> None:
     """git cannot overwrite a ref that it cannot read, so the broken file goes first; an older packed value may show."""
+    if (repository.git.line("rev-parse", "-q", "--verify", ref) or "").strip("0"):  # it was written meanwhile
+        return
     os.unlink(os.path.join(repository.layout.common_dir, *ref.split("/")))
     packed = repository.git.line("rev-parse", "-q", "--verify", ref)
     if packed != oid:

@@ -84,9 +84,10 @@ def _mend_refs(
 
 
 def _forget(repository: Repository, refs: Iterable[str]) -> None:
-    """git neither overwrites nor deletes a ref that it cannot read."""
+    """git neither overwrites nor deletes a ref that it cannot read. One that was written meanwhile stays."""
     for ref in refs:
-        os.unlink(os.path.join(repository.layout.common_dir, *ref.split("/")))
+        if not (repository.git.line("rev-parse", "-q", "--verify", ref) or "").strip("0"):
+            os.unlink(os.path.join(repository.layout.common_dir, *ref.split("/")))
 
 
 def _tips(repository: Repository, remote: str, wanted: list[str] | None) -> list[str]:
