@@ -508,7 +508,7 @@ def test_the_code_of_a_detached_deploy_travels_with_it(shared: Team) -> None:
 def test_status_against_a_remote(shared: Team) -> None:
     shared.bob.ok("update", "prod", "paused=true")
     assert (
-        "unpublished: 1 events that origin lacks; git deployments push origin etl/prod" in shared.bob.ok("status").out
+        "unpublished: 1 event that origin lacks; git deployments push origin etl/prod" in shared.bob.ok("status").out
     )
     shared.ada.deploy("d4", "--push")
     shared.bob.ok("fetch")
@@ -519,7 +519,7 @@ def test_status_against_a_remote(shared: Team) -> None:
     shared.bob.ok("push")
     assert shared.bob.ok("status").out == "nothing needs attention\n"
     shared.ada.ok("fetch")
-    assert "behind: 1 events more at origin; git deployments pull" in shared.ada.ok("status").out
+    assert "behind: 1 event more at origin; git deployments pull" in shared.ada.ok("status").out
 
 
 def test_an_unpublished_number_is_shown_as_provisional(shared: Team) -> None:

@@ -171,7 +171,7 @@ def test_deployments_travel_over_http(web: Web) -> None:
     assert same(web.hub, web.ada, web.bob)
     web.bob.ok("rollback", "prod", "--push")
     web.ada.ok("fetch")
-    assert "behind: 1 events more at origin" in web.ada.ok("status").out
+    assert "behind: 1 event more at origin" in web.ada.ok("status").out
     web.ada.ok("pull")
     web.ada.deploy("d4")
     web.ada.ok("push")

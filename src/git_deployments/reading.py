@@ -485,9 +485,13 @@ def _standing_lines(name: str, remote: str, compared: Standing) -> Iterator[str]
     if here and there:
         yield (f"{shown(name)}: diverged: {here} unpublished and {there} more at {where}; git deployments pull {shell}")
     elif here:
-        yield f"{shown(name)}: unpublished: {here} events that {where} lacks; git deployments push {shell}"
+        yield f"{shown(name)}: unpublished: {_events(here)} that {where} lacks; git deployments push {shell}"
     elif there:
-        yield f"{shown(name)}: behind: {there} events more at {where}; git deployments pull {shell}"
+        yield f"{shown(name)}: behind: {_events(there)} more at {where}; git deployments pull {shell}"
+
+
+def _events(count: int) -> str:
+    return f"{count} event{'' if count == 1 else 's'}"
 
 
 def _status_lines(repository: Repository, state: State) -> Iterator[str]:
