@@ -507,9 +507,7 @@ def test_the_code_of_a_detached_deploy_travels_with_it(shared: Team) -> None:
 
 def test_status_against_a_remote(shared: Team) -> None:
     shared.bob.ok("update", "prod", "paused=true")
-    assert (
-        "unpublished: 1 event that origin lacks; git deployments push origin etl/prod" in shared.bob.ok("status").out
-    )
+    assert "unpublished: 1 event that origin lacks; git deployments push origin etl/prod" in shared.bob.ok("status").out
     shared.ada.deploy("d4", "--push")
     shared.bob.ok("fetch")
     assert "diverged: 1 unpublished and 1 more at origin" in shared.bob.ok("status").out

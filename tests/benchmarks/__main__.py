@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.benchmarks import growth, hooks, pages, peers, scale, starts, travel
 from tests.benchmarks.sandbox import progress
-from tests.benchmarks.table import Row, lines
+from tests.benchmarks.table import Row, line, lines
 
 PARTS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "live": starts.live,
@@ -53,7 +53,9 @@ def main() -> None:
         try:
             for part in parts:
                 progress(f"part {part}")
-                rows += PARTS[part](Path(scratch))
+                for row in PARTS[part](Path(scratch)):
+                    rows.append(row)
+                    progress(line(row))
         finally:
             print(", ".join((f"Python {platform.python_version()}", *_surroundings(scratch))))
             print("\n".join(lines(rows)), flush=True)

@@ -79,7 +79,7 @@ def _grown(size: str, case: Case, large: Sandbox, small: Sandbox) -> Iterator[Ro
     progress(f"{case.what} ({size})")
     first = _timed(case, large, 0)
     _timed(case, small, 0)
-    count = 9 if first < 1 else 3 if first < 10 else 1
+    count = 9 if first < 1 else 3
     runs = range(1, count + 1)
     times, base = zip(*((_timed(case, large, run), _timed(case, small, run)) for run in runs), strict=True)
     yield ratio(f"{case.what} ({size})", _AGAINST, times, base, case.most)

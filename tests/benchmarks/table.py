@@ -68,6 +68,11 @@ def lines(rows: Iterable[Row]) -> Iterator[str]:
         yield "  ".join(padded).rstrip()
 
 
+def line(row: Row) -> str:
+    """One row by itself, while the others are still being measured."""
+    return "  ".join(filter(None, _cells(row)))
+
+
 def _cells(row: Row) -> tuple[str, ...]:
     middle = statistics.median(row.values)
     numbers = (_number(value, row.unit) for value in (min(row.values), middle, max(row.values)))
