@@ -15,6 +15,10 @@ from tests.web.conftest import Served, served
 
 DEPLOYMENTS, VERSIONS = 1000, 100
 REQUESTS = 10_000
+PAUSE = 1000.0
+"""Milliseconds between two looks of an open page (`pause` in page.js)."""
+GROWTH = 1.2
+"""What memory may grow by after the first tenth of the requests: the threads warm up, then it stays."""
 
 
 def pages(scratch: Path) -> Iterator[Row]:
@@ -31,6 +35,9 @@ def pages(scratch: Path) -> Iterator[Row]:
             if path == "/":
                 kilobytes = tuple(size / 1000 for _, size in asked)
                 yield Row("web, all: size as sent, kB", "", kilobytes, "", Target(300.0))
+        looks = [_get(server, cookie, "/state")[0] + _get(server, cookie, "/")[0] for _ in range(11)]
+        followed = tuple(PAUSE + spent * 1000 for spent in looks)
+        yield Row("web, all: a move elsewhere shows after", "", followed, "ms", Target(2000.0), "pause, look, page")
         yield from _memory(server, cookie, deployment)
 
 
@@ -43,7 +50,9 @@ def _memory(server: Served, cookie: str, deployment: str) -> Iterator[Row]:
             progress(f"{n:,} of {REQUESTS:,} requests")
             memory.append(_resident(server.process.pid))
     note = f"{memory[1]:.0f} / {memory[0]:.0f} MB"
-    yield Row(f"web: memory after {REQUESTS:,} requests", "after a tenth", (memory[1] / memory[0],), "×", None, note)
+    yield Row(
+        f"web: memory after {REQUESTS:,} requests", "after a tenth", (memory[1] / memory[0],), "×", Target(GROWTH), note
+    )
 
 
 def _get(server: Served, cookie: str, path: str) -> tuple[float, int]:

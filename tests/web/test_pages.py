@@ -507,6 +507,14 @@ def test_the_digest_changes_with_each_move_and_only_then(versions: Project) -> N
     assert visit.get(states[1]) == after[1]
 
 
+def test_a_page_looks_as_often_as_the_benchmark_says() -> None:
+    from tests.benchmarks.pages import PAUSE
+    from tests.test_architecture import PACKAGE
+
+    script = (PACKAGE / "web" / "assets" / "page.js").read_text(encoding="utf-8")
+    assert f"const pause = {PAUSE:.0f};" in script
+
+
 # Hostile content
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>'\"&amp;\u202eevil\u2066"
