@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from git_deployments.errors import DeploymentsError
@@ -291,8 +292,13 @@ class Reading:
         self._ahead.update(found)
         return list(found.values())
 
+    def together(self, oids: list[str]) -> None:
+        """As `ahead`, for a few that are small, with no process more; one that is missing or damaged is met later."""
+        with suppress(Damaged):
+            self._ahead.update((one.oid, one) for one in self.several(oids) if one)
+
     def forget(self) -> None:
-        """Let go of what `ahead` read."""
+        """Let go of what `ahead` and `together` read."""
         self._ahead.clear()
 
     def several(self, names: list[str], largest: int | None = None) -> list[Object | None]:

@@ -335,6 +335,8 @@ def _window(repository: Repository, state: State, latest: Pointer, oldest: int) 
     if number == oldest:
         chain[number] = latest.commit
     else:
+        known = [oid for one, oid in state.refs.versions.items() if oldest <= one <= number]
+        repository.reading.together(known[:_TOGETHER])
         with suppress(Damaged):
             for object_ in walk(repository, latest.commit, limit=number - oldest + 1):
                 chain[number] = object_.oid
@@ -349,6 +351,8 @@ def _window(repository: Repository, state: State, latest: Pointer, oldest: int) 
     return chain
 
 
+_TOGETHER = 200
+"""Versions of the index that are read at once: so many ids fit into a pipe."""
 _ORDER = {SOURCES: 0, VERSIONS: 1, LIVE: 2, LOG: 3}
 
 
