@@ -611,6 +611,21 @@ def test_what_can_never_be_written_is_no_lost_race(runner: Git, wrong: RefChange
     assert runner.refs(ROOT) == [(f"{ROOT}/live", oid)]
 
 
+@pytest.mark.parametrize("locked", [False, True])
+def test_many_refs_that_move_together_are_packed_where_that_can_be_done(runner: Git, locked: bool) -> None:
+    common = Path(runner.directory, ".git")
+    if locked:
+        (common / "packed-refs.lock").touch()
+    oid = head(runner)
+    changes = [RefChange(f"{ROOT}/versions/{number}", oid, None) for number in range(1000)]
+    runner.move_refs(changes[1:])
+    assert not (common / "packed-refs").exists()
+    runner.move_refs([change._replace(old=change.new if number else None) for number, change in enumerate(changes)])
+    assert len(runner.refs(ROOT)) == 1000
+    loose = [path for path in (common / ROOT).rglob("*") if path.is_file()]
+    assert len(loose) == (1000 if locked else 0)
+
+
 @pytest.mark.parametrize("left", [b"", b"\0" * 41, b"words\n"])
 def test_a_broken_ref_is_no_lost_race(runner: Git, left: bytes) -> None:
     oid = head(runner)

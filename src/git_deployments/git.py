@@ -34,6 +34,9 @@ MOVE_REFS = (*DURABLE, *LOCK_WAIT, "update-ref", "--no-deref", "--stdin", "-z")
 """Reads its whole input before it locks a ref."""
 _REFS = ("for-each-ref", "--format=%(objectname) %(symref) %(refname)")
 
+_BULK = 1000
+"""Refs that are packed once they were moved together: loose ones are listed many times slower."""
+
 SYMBOLIC = "symbolic"
 """Stands for the object id of a symbolic ref."""
 _CHUNK = 1 << 16
@@ -163,10 +166,19 @@ class Git(NamedTuple):
 
     def move_refs(self, changes: Iterable[RefChange]) -> None:
         """Make all the changes or none, in their order. Raises `LostRace`, `Locked`, `GitFailed`."""
-        stdin = "".join(map(_ref_line, changes)).encode("utf-8", "surrogateescape")
-        code, _, stderr = self.ask(*MOVE_REFS, stdin=stdin)
+        lines = [_ref_line(change) for change in changes]
+        code, _, stderr = self.ask(*MOVE_REFS, stdin="".join(lines).encode("utf-8", "surrogateescape"))
         if code:
             raise _ref_failure(MOVE_REFS, code, stderr)
+        self.pack_refs(len(lines))
+
+    def pack_refs(self, moved: int) -> None:
+        """Put all refs into one file where so many were `moved` that files of their own would slow all that follows.
+
+        As `git gc` would, later; that it cannot be done now takes nothing from what was moved.
+        """
+        if moved >= _BULK:
+            self.ask(*DURABLE, "pack-refs", "--all")
 
     def commits(
         self, start: str, *, skip: int = 0, limit: int | None = None, largest: int | None = None
