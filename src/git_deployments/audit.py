@@ -27,7 +27,7 @@ from git_deployments.codec import (
 )
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import Damaged, Object, Oversized, RefChange, text
-from git_deployments.history import Broken, Pointer, State, number_to_oid, pointer, states, walk
+from git_deployments.history import BY_NAME, Broken, Pointer, State, number_to_oid, pointer, states, walk
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Json, Version, Watch, unwatched
 from git_deployments.names import fold, quoted, shown
 from git_deployments.refs import LIVE, ROOT, VERSIONS, Ref, live_ref, parse_ref, source_ref, version_ref
@@ -132,7 +132,8 @@ def broken_refs(repository: Repository, root: str = ROOT) -> list[str]:
     """
     common = repository.layout.common_dir
     files = {os.path.relpath(path, common).replace(os.sep, "/"): path for path in _files_of_refs(common, root)}
-    listed = {ref for ref, _ in repository.git.refs(root.rstrip("/"))} if files else set()
+    patterns = files if len(files) <= BY_NAME else (root.rstrip("/"),)
+    listed = {ref for ref, _ in repository.git.refs(*patterns)} if files else set()
     return sorted(ref for ref, path in files.items() if ref not in listed and os.path.lexists(path))
 
 

@@ -32,6 +32,8 @@ PAUSE = 0.3
 _READINGS = 20
 _MORE = "'git deployments fsck' tells more"
 _GLOB = "*?["
+BY_NAME = 100
+"""Deployments, or refs, that are asked for by name; more are picked from all."""
 _NEAR = 128
 """Commits that a walk asks one by one before it starts processes of its own."""
 
@@ -296,7 +298,7 @@ def foresee(repository: Repository, wanted: list[str]) -> None:
 
 
 def _patterns(wanted: list[str] | None, index: bool) -> list[str]:
-    if wanted is not None and len(wanted) <= 100:
+    if wanted is not None and len(wanted) <= BY_NAME:
         return [prefix(name).rstrip("/") for name in wanted]
     return [ROOT.rstrip("/")] if index or wanted is not None else [f"{ROOT}**/{LOG}", f"{ROOT}**/{LIVE}"]
 

@@ -19,13 +19,16 @@ from git_deployments.errors import NO, Contested, DeploymentsError
 from git_deployments.git import GitFailed, Locked, LostRace, RefChange, text
 from git_deployments.guard import OVERTAKEN
 from git_deployments.history import (
+    BY_NAME,
     PAUSE,
     Refs,
     State,
     UnknownDeployment,
+    is_full_name,
     matching,
     named,
     nearest,
+    read_refs,
     state_of,
     states,
     trusted,
@@ -270,6 +273,7 @@ def _look(repository: Repository, remote: str, wanted: list[str] | None, echo: E
             break
         after.update(again)
     _refuse_rewound(repository, remote, seen, after)
+    repository.git.pack_refs(sum(one != before.get(name) for name, one in after.items()))
     gone = [name for name in before if name not in after]
     _mark_gone(repository, remote, seen, gone, after)
     return Fetched(after, gone)
@@ -364,9 +368,9 @@ def pull(
     mended = mend(repository, remote, wanted, repair, lambda: _names_there(repository, remote), watched)
     seen = tracked(repository, remote, wanted)
     fetched = _look(repository, remote, wanted, echo)
-    record_moves(repository, list(fetched.tracked), seen)
+    record_moves(repository, list(_differing(repository, fetched.tracked)), seen)
     for attempt in range(store.TRIES):
-        integrations = _integrations(repository, remote, fetched.tracked, seen)
+        integrations = _integrations(repository, remote, _differing(repository, fetched.tracked), seen)
         changes = [change for one in integrations for change in one.changes]
         try:
             _move(repository, changes)
@@ -379,6 +383,8 @@ def pull(
 
 def _names_at(repository: Repository, remote: str, words: list[str]) -> list[str]:
     """Full names, of what is here, was seen at the remote, or is there now. Raises `UnknownDeployment`."""
+    if all(is_full_name(word) for word in words) and tracked(repository, remote, words).keys() >= set(words):
+        return list(dict.fromkeys(words))
     seen = list(tracked(repository, remote))
     found = {word: named(repository, word) or matching(seen, word, globs=False) for word in words}
     if not all(found.values()):
@@ -411,6 +417,14 @@ def _move(repository: Repository, changes: list[RefChange]) -> None:
 def _rank(change: RefChange) -> int:
     last = change.ref.rpartition("/")[2]
     return {LIVE: 2, LOG: 3}.get(last, 1 if "/versions/" in change.ref else 0)
+
+
+def _differing(repository: Repository, there: Mapping[str, Tracked]) -> dict[str, Tracked]:
+    """What is not here as it is at the remote. `versions/<n>` are not looked at: of many deployments they are most."""
+    names = list(there)
+    found = read_refs(repository, names if len(names) <= BY_NAME else None, index=False)
+    here = {name: (refs.log, refs.live) for name, refs in found.items()}
+    return {name: one for name, one in there.items() if here.get(name) != (one.log, one.live)}
 
 
 def _integrations(

@@ -116,16 +116,28 @@ def fetch(scratch: Path) -> Iterator[Row]:
 
 
 def _pulls(long: Hub, short: Hub) -> Iterator[Row]:
+    """A pull of one event where there is much and where there is less, with and without git's own fetch of the refs."""
     readers = long.clone("reader"), short.clone("reader")
-    for arguments, words in (((), "pull"), (("origin", _ONE), "pull NAME")):
-        times: tuple[list[float], list[float]] = ([], [])
+    for arguments, words, name in (((), "pull", "*"), (("origin", _ONE), "pull NAME", _ONE)):
+        whole: tuple[list[float], list[float]] = ([], [])
+        beyond: tuple[list[float], list[float]] = ([], [])
         for n in range(12):
             progress(f"{words} of one new event ({n + 1} of 12)")
-            for one, reader, spent in zip((long, short), readers, times, strict=True):
+            for place, (one, reader) in enumerate(zip((long, short), readers, strict=True)):
                 one.publish(_ONE)
-                spent.append(seconds(reader.ours("pull", "-q", *arguments)))
+                plain = seconds(reader.command(*_plain_fetch(name)))
+                reader.run("git-deployments", "pull", "-q")
+                one.publish(_ONE)
+                whole[place].append(seconds(reader.ours("pull", "-q", *arguments)))
+                beyond[place].append(whole[place][-1] - plain)
         what = f"{words}, one new event ({DEPLOYMENTS:,} × {VERSIONS} versions)"
-        yield ratio(what, f"the same (× {VERSIONS // 10})", times[0][1:], times[1][1:], 1.2)
+        against = f"the same (× {VERSIONS // 10})"
+        yield ratio(what, against, whole[0][1:], whole[1][1:])
+        yield ratio(f"{what}, beyond git fetch", against, beyond[0][1:], beyond[1][1:], 1.2)
+
+
+def _plain_fetch(name: str) -> list[str]:
+    return ["git", "fetch", "-q", "--no-tags", "--prune", "--atomic", "origin", *_spec(name)]
 
 
 def _spec(name: str) -> list[str]:
