@@ -223,6 +223,23 @@ def test_what_is_no_version_and_no_log_keeps_nothing_from_being_told(team: Team,
     assert told.read_text().count("GIT_DEPLOYMENTS_NAME=") == 2
 
 
+def test_of_many_moves_each_is_told(team: Team) -> None:
+    """Their commits are read together, and one that is no version keeps none from being told. There is no guard."""
+    (team.hub.path / "hooks" / "pre-receive").unlink()
+    names = [f"many/d{number}" for number in range(40)]
+    lines = "".join(f"- {{name: {name[5:]}, flow_name: many}}\n" for name in names)
+    team.ada.write("prefect.yaml", f"deployments:\n{lines}")
+    team.ada.ok("deploy", "--all", "--offline")
+    result = push(team.ada, "refs/deployments/many/*:refs/deployments/many/*", f"+HEAD:{LIVE}", f"+HEAD:{LOG}")
+    told = [line.removeprefix("remote: ").rstrip() for line in result.err.splitlines() if " is live, " in line]
+    expected = [f"{name}: v1 is live, was nothing (deploy by Ada)" for name in names]
+    assert sorted(told) == sorted([*expected, "etl/prod: nothing is live, was v2 (move)"])
+    team.ada.write("prefect.yaml", f"deployments:\n{lines.replace('}', ', description: new}')}")
+    team.ada.ok("deploy", "--all", "--offline")
+    again = push(team.ada, "+refs/deployments/many/*:refs/deployments/many/*").err
+    assert again.count(": v2 is live, was v1 (deploy by Ada)") == 40
+
+
 def test_a_command_that_fails_is_named_and_the_others_run(team: Team, told: Path) -> None:
     team.hub.git("config", "--unset-all", "deployments.onLive")
     on_live(team.hub, "echo oops; exit 7")
