@@ -548,9 +548,58 @@ def text(value: str) -> str:
 def test_json_has_one_form(document: dict[str, Json]) -> None:
     data = codec.json_bytes(document)
     assert data.decode() == written(document) + "\n"
+    assert data.decode() == json.dumps(document, ensure_ascii=False, sort_keys=True, indent=2) + "\n"
     assert json.loads(data) == document
     shuffled = dict(sorted(document.items(), reverse=True))
     assert codec.json_bytes(shuffled) == data
+
+
+@EXAMPLES
+@given(st.dictionaries(st.text(max_size=4), JSON, max_size=5), st.data())
+def test_only_the_one_form_is_taken_for_it(document: dict[str, Json], data: st.DataObject) -> None:
+    """A character put in or taken out, wherever the text stays JSON for the same values."""
+    raw = codec.json_bytes(document)
+    assert codec.canonical_document(Object("", "blob", raw), document) == document
+    place = data.draw(st.integers(0, len(raw)))
+    for changed in (raw[:place] + data.draw(st.sampled_from([b" ", b"\n", b"0"])) + raw[place:], raw[1:], raw + b"\n"):
+        assert codec.canonical_document(Object("", "blob", changed), document) in (None, _read(changed))
+        if _read(changed) == document:
+            assert codec.canonical_document(Object("", "blob", changed), document) is None
+
+
+def _read(data: bytes) -> Json:
+    try:
+        value: Json = json.loads(data)
+    except ValueError:
+        return None
+    return value
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{\n  "a": 1,\n  "a": 1\n}\n',
+        b'{\n  "a": NaN\n}\n',
+        b'{\n  "a": 1e999\n}\n',
+        b'{\n  "a": "\\ud800"\n}\n',
+        b"[]\n",
+    ],
+)
+def test_what_reads_as_json_but_is_never_written_is_not_the_one_form(data: bytes) -> None:
+    assert codec.canonical_document(Object("", "blob", data), {"a": None}) is None
+
+
+@pytest.mark.parametrize("levels", [codec.DEEPEST - 2, codec.DEEPEST - 1, codec.DEEPEST, codec.DEEPEST + 1])
+def test_the_quick_reader_takes_nothing_deeper_than_the_slow_one(levels: int) -> None:
+    value: Json = "x"
+    for _ in range(levels):
+        value = [value]
+    one = Object("", "blob", codec.json_bytes({"a": value}))
+    quick = codec.canonical_document(one, {"a": None})
+    try:
+        assert quick in (None, codec.parse_document(one, {"a": None}))
+    except codec.Malformed:
+        assert quick is None
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, "\ud800", {"\udfff": 1}, b"x", object(), {1, 2}])

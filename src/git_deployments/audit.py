@@ -18,7 +18,7 @@ from git_deployments.codec import (
     SNAPSHOT,
     Malformed,
     TreeEntry,
-    json_bytes,
+    canonical_document,
     parse_document,
     parse_event,
     parse_tree,
@@ -360,23 +360,17 @@ def _document_problems(
         yield f"its {file} has {found.data.decode()} bytes, more than deployments.maxSnapshotSize allows"
         return
     yield from _damage(found)
+    canonical = canonical_document(found, keys)
     try:
-        document = parse_document(found, keys)
+        document = canonical or parse_document(found, keys)
     except DeploymentsError as error:
         yield str(error)
         return
     wrong = [key for key, value in document.items() if not _is_of_type(value, _TYPES[key])]
     if wrong:
         yield f"{file}: {', '.join(wrong)} of the wrong type"
-    elif not _is_canonical(document, found.data):
+    elif canonical is None:
         yield f"{file} is not canonical JSON"
-
-
-def _is_canonical(document: Mapping[str, Json], data: bytes) -> bool:
-    try:
-        return json_bytes(document) == data
-    except DeploymentsError:  # it holds what JSON may be read to hold, but never is written
-        return False
 
 
 def _is_of_type(value: Json, types: tuple[type, ...]) -> bool:
