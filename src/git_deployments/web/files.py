@@ -91,7 +91,7 @@ def _deployment(repository: Repository, site: Site, state: State) -> Iterator[tu
         path = site.version(name, number)
         yield path, _page(repository, site, "version.html", path, page=one)
         yield site.document(name, number), _json(properties(repository, one.version))
-    for before, after in _pairs(page, numbers):
+    for before, after in sorted(_pairs(page, numbers)):
         yield from _comparison(repository, site, name, before, after)
 
 
@@ -122,8 +122,10 @@ def _moves(page: pages.Deployment) -> Iterator[tuple[int, int]]:
 
 
 def _pairs(page: pages.Deployment, numbers: list[int]) -> set[tuple[int, int]]:
-    """Comparisons that a page links to: of neighbours, and of each move's two ends."""
-    return {(one, other) for one, other in pairwise(numbers) if one + 1 == other} | set(_moves(page))
+    """Comparisons that a page links to: of neighbours, of each move's two ends, and of each with what is live."""
+    found = {(one, other) for one, other in pairwise(numbers) if one + 1 == other} | set(_moves(page))
+    live = page.live.number if page.live else None
+    return found | {(number, live) for number in numbers if live and number != live}
 
 
 def _comparison(repository: Repository, site: Site, name: str, before: int, after: int) -> Iterator[tuple[str, bytes]]:

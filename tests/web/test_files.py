@@ -1,0 +1,74 @@
+"""The pages as files: every link leads to a file that is there, and nobody else's files are touched."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+from tests.conftest import Project
+
+
+def export(project: Project, to: Path) -> Path:
+    project.ok("web", "--export", str(to))
+    return to
+
+
+def test_every_link_leads_to_a_file_that_is_there(versions: Project, tmp_path: Path) -> None:
+    versions.ok("rollback", "prod", "v1", "-m", "wrong totals")
+    versions.deploy("with 100% # and ?", name="odd ü?#~ name")
+    pages = export(versions, tmp_path / "pages")
+    seen = 0
+    for page in pages.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert 'method="post"' not in text
+        assert "<form" not in text
+        for link in re.findall(r'(?:href|src)="([^"]+)"', text):
+            path, _, anchor = link.partition("#")
+            if path.startswith("http"):
+                continue
+            assert not path.startswith("/"), "it works under any address"
+            target = (page.parent / unquote(path)).resolve() if path else page.resolve()
+            assert target.is_file(), (page, link)
+            if anchor and anchor != "main":
+                assert f'id="{anchor}"' in target.read_text(encoding="utf-8"), (page, link)
+            seen += 1
+    assert seen > 100
+
+
+def test_each_version_is_compared_with_what_is_live(versions: Project, tmp_path: Path) -> None:
+    versions.ok("rollback", "prod", "v1")
+    pages = export(versions, tmp_path / "pages") / "deployments/etl/prod/versions"
+    for number in (2, 3):
+        assert (
+            f'href="../../../../deployments/etl/prod/versions/{number}..1.html"'
+            in (pages / f"{number}.html").read_text()
+        )
+        assert "description" in (pages / f"{number}..1.html").read_text()
+
+
+def test_an_export_over_an_earlier_one_leaves_nothing_behind(versions: Project, tmp_path: Path) -> None:
+    versions.deploy("other", name="other")
+    pages = export(versions, tmp_path / "pages")
+    (pages / "CNAME").write_text("pages.example.com")
+    assert (pages / "deployments/etl/other").exists()
+    versions.ok("delete", "other", "-y", "--purge")
+    export(versions, pages)
+    assert not (pages / "deployments/etl/other").exists()
+    assert (pages / "CNAME").read_text() == "pages.example.com", "what is not ours stays"
+    assert not list(pages.rglob("*.new"))
+
+
+def test_pages_of_somebody_else_are_not_overwritten(versions: Project, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<h1>Mine</h1>")
+    line = versions.fatal("web", "--export", str(tmp_path))
+    assert "is no page of git deployments" in line
+    assert [path.name for path in tmp_path.iterdir() if path.name != "repository"] == ["index.html"]
+
+
+def test_no_page_has_credentials(versions: Project, tmp_path: Path) -> None:
+    versions.git("remote", "add", "origin", "https://ada:s3cret@github.com/acme/etl.git")
+    pages = export(versions, tmp_path / "pages")
+    found = [page.read_bytes() for page in pages.rglob("*") if page.is_file()]
+    assert any(b"https://github.com/acme/etl/tree/" in page for page in found)
+    assert not any(b"s3cret" in page for page in found)
