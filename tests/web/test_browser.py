@@ -167,6 +167,46 @@ def _tab_to(page: Page, words: str) -> None:
             return
 
 
+def test_in_a_small_window_the_change_is_seen_first_and_the_button_always(story: Project, visit: Visit) -> None:
+    with served(story.path) as server:
+        page = visit(server.address)
+        page.set_viewport_size({"width": 360, "height": 480})
+        page.get_by_role("link", name="Roll back").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_text("Will change")).to_be_in_viewport()
+        expect(dialog.get_by_role("button", name="Roll back to v1")).to_be_in_viewport(ratio=1)
+        expect(dialog.get_by_label("Why")).to_be_focused()
+        dialog.get_by_role("button", name="Roll back to v1").click()
+        expect(page.locator("#done")).to_be_visible()
+    assert story.live() == 1
+
+
+def test_what_did_not_follow_a_move_is_told_beside_its_undo(story: Project, visit: Visit) -> None:
+    story.git("config", "deployments.onLiveLocal", "true")
+    story.git("config", "deployments.onLive", "exit 7")
+    with served(story.path) as server:
+        page = visit(server.address)
+        page.get_by_role("link", name="Roll back").click()
+        page.get_by_role("dialog").get_by_role("button", name="Roll back to v1").click()
+        expect(page.get_by_role("alert")).to_contain_text("'exit 7' ended with status 7")
+        expect(page.locator("#done")).to_contain_text("git deployments promote etl/prod v2")
+        _without_violations(page)
+        page.locator("#done").get_by_role("link", name="Undo").click()
+        page.get_by_role("dialog").get_by_role("button", name="Promote v2").click()
+        expect(page.locator("#now .big")).to_have_text("v2")
+    assert story.live() == 2
+
+
+def test_an_address_unfolds_what_it_names(story: Project, visit: Visit) -> None:
+    with served(story.path) as server:
+        page = visit(server.address)
+        page.goto(f"{server.base}deployments/etl/prod/versions/1..3")
+        page.locator("#same > summary").click()
+        expect(page).to_have_url(f"{server.base}deployments/etl/prod/versions/1..3#same")
+        page.reload()
+        expect(page.locator("#same > dl")).to_be_visible()
+
+
 def test_hostile_content_is_text(project: Project, visit: Visit) -> None:
     project.commit(HOSTILE.replace("\x1b", ""), **{"flow.py": HOSTILE})
     project.deploy(HOSTILE, "-m", HOSTILE, version="1 <b>bold</b>")
@@ -191,9 +231,12 @@ def test_axe_finds_nothing(story: Project, visit: Visit, scheme: str) -> None:
         page = visit(server.address)
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         base = f"{server.base}deployments/etl/prod"
-        for address in (server.base, f"{base}/log/", f"{base}/versions/2", f"{base}/versions/2..3"):
-            page.goto(address)
-            _without_violations(page)
+        for address in (server.base, f"{base}/log/", f"{base}/log/move", f"{base}/versions/2", f"{base}/versions/2..3"):
+            for width in (1280, 360):
+                page.set_viewport_size({"width": width, "height": 800})
+                page.goto(address)
+                _without_violations(page)
+        page.set_viewport_size({"width": 1280, "height": 800})
         page.goto(f"{base}/log/")
         page.locator("section.now").get_by_role("link", name="Roll back to v1").click()
         expect(page.get_by_role("dialog")).to_be_visible()
@@ -205,7 +248,7 @@ def _without_violations(page: Page) -> None:
     assert found.violations_count == 0, found.generate_report()
 
 
-@pytest.mark.parametrize("width", [360, 768, 2000])
+@pytest.mark.parametrize("width", [360, 768, 1000, 2000])
 def test_no_page_is_wider_than_the_window(story: Project, visit: Visit, width: int) -> None:
     with served(story.path) as server:
         page = visit(server.address)
@@ -214,6 +257,11 @@ def test_no_page_is_wider_than_the_window(story: Project, visit: Visit, width: i
         for address in (server.base, f"{base}/log/", f"{base}/versions/2", f"{base}/versions/2..3"):
             page.goto(address)
             assert not page.evaluate(SIDEWAYS), address
+        page.goto(server.base)
+        for cell in page.locator("#list tbody tr > *").all():
+            box = cell.bounding_box()
+            assert box
+            assert box["width"] >= 80, "no column is too narrow to be read"
 
 
 def test_a_thousand_deployments_are_filtered_and_sorted(tmp_path: Path, visit: Visit) -> None:
