@@ -173,7 +173,7 @@ def test_in_a_small_window_the_change_is_seen_first_and_the_button_always(story:
         page.set_viewport_size({"width": 360, "height": 480})
         page.get_by_role("link", name="Roll back").click()
         dialog = page.get_by_role("dialog")
-        expect(dialog.get_by_text("Will change")).to_be_in_viewport()
+        expect(dialog.get_by_role("heading", name="Will change")).to_be_in_viewport()
         expect(dialog.get_by_role("button", name="Roll back to v1")).to_be_in_viewport(ratio=1)
         expect(dialog.get_by_label("Why")).to_be_focused()
         dialog.get_by_role("button", name="Roll back to v1").click()
@@ -215,11 +215,12 @@ def test_hostile_content_is_text(project: Project, visit: Visit) -> None:
         page = visit(server.address)
         assert page.title() != "taken"
         page.get_by_role("link", name="etl/prod", exact=True).click()
-        for address in ("versions/1", "versions/2", "versions/1..2"):
+        page.wait_for_url("**/deployments/etl/prod/log/")
+        for address in ("log/", "versions/1", "versions/2", "versions/1..2"):
+            page.goto(f"{server.base}deployments/etl/prod/{address}")
             expect(page.locator("main img, main script:not([type='application/json'])")).to_have_count(0)
             assert not page.evaluate(SIDEWAYS)
             assert page.title() != "taken"
-            page.goto(f"{server.base}deployments/etl/prod/{address}")
         page.goto(f"{server.base}deployments/etl/prod/versions/1")
         expect(page.get_by_text("<b>bold</b>").first).to_be_visible()
         expect(page.get_by_text("onerror=").first).to_be_visible()
