@@ -374,10 +374,17 @@ def test_a_broken_ref_of_no_deployment_is_named(versions: Project) -> None:
     assert_only(sorted(problems), ": refs/deployments/stray is broken", "gone: refs/deployments/gone/live is broken")
 
 
-@pytest.mark.parametrize("file", [f"{PREFIX}/log.lock", f"{PREFIX}/versions/9.lock", "packed-refs.lock"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        f"{PREFIX}/log.lock",
+        f"{PREFIX}/versions/9.lock",
+        "packed-refs.lock",
+        "refs/remote-deployments/origin/a/log.lock",
+    ],
+)
 def test_an_old_lock_is_named_and_a_fresh_one_is_left_alone(versions: Project, file: str) -> None:
-    lock = versions.path / ".git" / file
-    lock.touch()
+    lock = versions.write(f".git/{file}", "")
     assert fsck(versions, "--repair") == ([], [])
     assert lock.exists()
     an_hour_ago = time.time() - 3600

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -526,3 +527,59 @@ def test_an_unpublished_number_is_shown_as_provisional(shared: Team) -> None:
     assert numbers == ["v4?", "v3", "v2", "v1"]
     shared.bob.ok("push")
     assert "?" not in shared.bob.ok("versions", "prod").out
+
+
+def test_a_lock_on_what_was_last_seen_that_stays_is_named_and_goes_once_it_is_old(shared: Team) -> None:
+    shared.ada.deploy("d4", "--push")
+    lock = shared.bob.path / ".git/refs/remote-deployments/origin/etl/prod/log.lock"
+    lock.touch()
+    line = shared.bob.fatal("pull")
+    assert str(lock) in line
+    assert "fsck --repair" in line
+    os.utime(lock, (0, 0))
+    assert str(lock) in shared.bob.ok("fsck", "--repair").err
+    shared.bob.ok("pull")
+    assert same(shared.ada, shared.bob)
+
+
+def test_a_pull_that_died_while_it_gave_other_numbers_is_finished_by_the_next_one(shared: Team) -> None:
+    """After each ref of its transaction that it writes but the last; what it removes, git removes after those."""
+    shared.ada.git("config", "deployments.keepSource", "always")
+    shared.bob.deploy("bob's", "--push")
+    for number in (4, 5):
+        shared.ada.commit("On no branch of the hub", code=f"{number}\n")
+        shared.ada.deploy(f"ada's {number}", version=f"a{number}")
+    before = shared.ada.refs()
+    moved = shared.ada.ok("pull").err
+    after = shared.ada.refs()
+    order = sorted(
+        (ref for ref in before.keys() | after.keys() if before.get(ref) != after.get(ref)),
+        key=lambda ref: (ref not in after, ("sources/", "versions/", "live", "log").index(kind(ref)), ref),
+    )
+    assert len(order) >= 5
+    for torn in range(sum(ref in after for ref in order)):
+        for place, ref in enumerate(order):
+            refs = after if place < torn else before
+            shared.ada.git("update-ref", *([ref, refs[ref]] if ref in refs else ["-d", ref]))
+        assert moved == shared.ada.ok("pull").err
+        assert shared.ada.ok("fsck").out == ""
+        kept = {ref: oid for ref, oid in shared.ada.refs().items() if "/sources/" in ref}
+        assert kept == {ref: oid for ref, oid in after.items() if "/sources/" in ref}, order[:torn]
+
+
+def test_a_live_moved_by_hand_after_a_torn_pull_is_left_alone(shared: Team) -> None:
+    shared.bob.deploy("bob's", "--push")
+    shared.ada.deploy("ada's")
+    shared.ada.ok("fetch")
+    published = shared.bob.refs()[LIVE]
+    shared.ada.git("update-ref", f"{PREFIX}versions/4", published)
+    shared.ada.git("update-ref", LIVE, f"{PREFIX}versions/1")
+    shared.ada.fatal("pull")
+
+
+PREFIX = "refs/deployments/etl/prod/"
+
+
+def kind(ref: str) -> str:
+    """With a slash after it where numbers follow."""
+    return ref.removeprefix(PREFIX).rstrip("0123456789")

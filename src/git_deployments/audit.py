@@ -30,7 +30,7 @@ from git_deployments.git import Damaged, Object, Oversized, RefChange, text
 from git_deployments.history import BY_NAME, Broken, Pointer, State, number_to_oid, pointer, states, walk
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Json, Version, Watch, unwatched
 from git_deployments.names import fold, quoted, shown
-from git_deployments.refs import LIVE, ROOT, VERSIONS, Ref, live_ref, parse_ref, source_ref, version_ref
+from git_deployments.refs import LIVE, REMOTE_ROOT, ROOT, VERSIONS, Ref, live_ref, parse_ref, source_ref, version_ref
 from git_deployments.repository import KEEP_REFS, MAX_SNAPSHOT, Repository
 from git_deployments.signing import Signature, allowed_signers, is_among, may_move, signatures
 
@@ -172,8 +172,9 @@ def old_locks(repository: Repository) -> list[str]:
     """Paths of lock files on our refs that are older than `OLD_LOCK`."""
     common = repository.layout.common_dir
     paths = [os.path.join(common, "packed-refs.lock")]
-    for directory, _, files in os.walk(os.path.join(common, *ROOT.rstrip("/").split("/"))):
-        paths += [os.path.join(directory, file) for file in files if file.endswith(".lock")]
+    for root in (ROOT, REMOTE_ROOT):
+        for directory, _, files in os.walk(os.path.join(common, *root.rstrip("/").split("/"))):
+            paths += [os.path.join(directory, file) for file in files if file.endswith(".lock")]
     return [path for path in paths if _age(path) > OLD_LOCK]
 
 

@@ -655,16 +655,24 @@ def _ref_line(change: RefChange) -> str:
     return f"update {ref}\0{new}\0{old}\0"
 
 
+def lock_in_the_way(stderr: str) -> Locked | None:
+    """What git said, if it was a lock file that kept it from moving a ref."""
+    if "File exists" not in stderr:
+        return None
+    lock = stderr.partition("Unable to create '")[2].partition("'")[0]
+    return Locked(
+        f"the lock file {shown(lock)} stays; if no git process is using this repository, "
+        "'git deployments fsck --repair' removes it once it is old"
+    )
+
+
 _LOST = ("but expected", "reference already exists", "unable to resolve reference")
 
 
 def _ref_failure(arguments: tuple[str, ...], code: int, stderr: str) -> DeploymentsError:
-    if "File exists" in stderr:
-        lock = stderr.partition("Unable to create '")[2].partition("'")[0]
-        return Locked(
-            f"the lock file {shown(lock)} stays; if no git process is using this repository, "
-            "'git deployments fsck --repair' removes it once it is old"
-        )
+    locked = lock_in_the_way(stderr)
+    if locked:
+        return locked
     if "reference broken" not in stderr and any(sign in stderr for sign in _LOST):
         return LostRace(_one_line(stderr))
     return GitFailed(arguments, code, stderr)

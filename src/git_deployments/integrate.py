@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from git_deployments import history
-from git_deployments.codec import parse_event
+from git_deployments.codec import parse_commit, parse_event, parse_version, split_message
 from git_deployments.errors import Contested, DeploymentsError
 from git_deployments.git import RefChange, text
 from git_deployments.history import Pointer, Refs, State, pointer, version_at
@@ -217,9 +217,14 @@ def _is_leftover(change: RefChange, state: State, position: Position) -> bool:
 
 
 def _changes(
-    repository: Repository, state: State, position: Position, live: str | None, deleted: bool, moved: Mapping[int, int]
+    repository: Repository,
+    state: State,
+    position: Position,
+    live: str | None,
+    deleted: bool,
+    moved: Mapping[int, Pointer],
 ) -> Iterator[RefChange]:
-    """From the refs that are here to those that belong to `position`. `moved`: old to new numbers of versions."""
+    """From the refs that are here to those that belong to `position`. `moved`: old numbers to replayed versions."""
     name, refs = state.name, state.refs
     yield from _source_changes(state, deleted, moved)
     should = {} if deleted else _index(repository, position)
@@ -230,9 +235,13 @@ def _changes(
     yield RefChange(log_ref(name), position.log, refs.log)
 
 
-def _source_changes(state: State, deleted: bool, moved: Mapping[int, int]) -> Iterator[RefChange]:
+def _source_changes(state: State, deleted: bool, moved: Mapping[int, Pointer]) -> Iterator[RefChange]:
+    """A pull that died may have moved some of them already, so the versions say which code is whose."""
     name, before = state.name, state.refs.sources
-    after = {} if deleted else {moved.get(one, one): code for one, code in before.items()}
+    after = {} if deleted else {one: code for one, code in before.items() if one not in moved}
+    for one, version in moved.items() if not deleted else ():
+        if version.source and (one in before or version.source in before.values()):
+            after[version.number] = version.source
     for one in sorted(before.keys() | after.keys()):
         if before.get(one) != after.get(one):
             yield RefChange(source_ref(name, one), after.get(one), before.get(one))
@@ -250,6 +259,82 @@ def _index(repository: Repository, position: Position) -> dict[int, str]:
     if position.live:
         should[position.live.number] = position.live.commit
     return should
+
+
+def before_torn_pull(repository: Repository, state: State, remote: Tracked) -> State:
+    """What a pull had before it that gave other numbers and died between its refs. Raises the state's breach.
+
+    Such a pull leaves published versions and replayed ones under numbers that the log here gives to others. Anything
+    else that differs from the log is no work of a pull, and stays for a person to look at.
+    """
+    assert state.breach is not None
+    event, refs = state.event, state.refs
+    if event is None or event.latest is None:
+        raise state.breach
+    chain = _chain(repository, event)
+    published = _chain(repository, parse_event(repository.reading.object(remote.log)))
+    replayed = {oid for oid in (refs.live, *refs.versions.values()) if oid and _replays(repository, oid, chain)}
+    strange = [
+        oid
+        for one, oid in refs.versions.items()
+        if chain.get(one) != oid and published.get(one) != oid and oid not in replayed
+    ]
+    if strange or not (refs.live == event.live_commit or refs.live in replayed):
+        raise state.breach
+    versions = {one: oid for one, oid in refs.versions.items() if chain.get(one) == oid}
+    sources = _sources_before(repository, refs, chain, published)
+    before = refs._replace(live=event.live_commit, versions=versions, sources=sources)
+    return history.trusted(history.state_of(repository, state.name, before))
+
+
+def _sources_before(
+    repository: Repository, refs: Refs, chain: Mapping[int, str], published: Mapping[int, str]
+) -> dict[int, str]:
+    """The `sources/<n>` as they were, from the code that is kept now, under whichever number."""
+    from git_deployments.checkout import present
+
+    mine = {one: oid for one, oid in chain.items() if published.get(one) != oid}
+    first = min(mine, default=0)
+    kept = {one: code for one, code in refs.sources.items() if one < first}
+    for one, oid in mine.items():
+        code = parse_version(repository.reading.object(oid)).source.commit
+        if code and (one in refs.sources or code in refs.sources.values()) and present(repository, code):
+            kept[one] = code
+    return kept
+
+
+def _chain(repository: Repository, event: Event) -> dict[int, str]:
+    """Number to commit of all versions that a log tells of."""
+    latest = event.latest or 0
+    walked = history.walk(repository, event.latest_commit) if event.latest_commit else ()
+    return {latest - place: object_.oid for place, object_ in enumerate(walked)}
+
+
+def _replays(repository: Repository, oid: str, chain: Mapping[int, str]) -> bool:
+    """A version was made by a pull, for one of `chain`."""
+    said = split_message(parse_commit(repository.reading.object(oid)).message)[2].get("Was", "")
+    number, _, was = said.removeprefix("v").partition(" ")
+    return number.isdigit() and chain.get(int(number)) == was
+
+
+def onto_torn(integration: Integration, before: State, torn: State) -> Integration:
+    """The same changes, from the refs that a torn pull left instead of those before it."""
+    should = {**_by_ref(before), **{ref: new for ref, new, _ in integration.changes}}
+    has = _by_ref(torn)
+    always = (live_ref(torn.name), log_ref(torn.name))
+    changes = [
+        RefChange(ref, should.get(ref), has.get(ref))
+        for ref in sorted(should.keys() | has.keys())
+        if should.get(ref) != has.get(ref) or ref in always
+    ]
+    return integration._replace(changes=tuple(changes))
+
+
+def _by_ref(state: State) -> dict[str, str | None]:
+    name, refs = state.name, state.refs
+    numbered = {version_ref(name, one): oid for one, oid in refs.versions.items()}
+    numbered.update((source_ref(name, one), oid) for one, oid in refs.sources.items())
+    return {**numbered, live_ref(name): refs.live, log_ref(name): refs.log}
 
 
 class _Replay:
@@ -290,7 +375,7 @@ class _Replay:
         self.objects.finish()
         renumbered = [Renumbered(old, new.number) for old, new in self.numbers.items()]
         tip = self.position.live.commit if self.position.live else None
-        changes = _changes(self.repository, state, self.position, tip, self.deleted, dict(renumbered))
+        changes = _changes(self.repository, state, self.position, tip, self.deleted, self.numbers)
         return Integration(
             state.name,
             "replayed",

@@ -16,7 +16,7 @@ from git_deployments.audit import incoming, signature_problems
 from git_deployments.checkout import default_remote
 from git_deployments.codec import Malformed, parse_event
 from git_deployments.errors import NO, Contested, DeploymentsError
-from git_deployments.git import GitFailed, Locked, LostRace, RefChange, text
+from git_deployments.git import GitFailed, Locked, LostRace, RefChange, lock_in_the_way, text
 from git_deployments.guard import OVERTAKEN
 from git_deployments.history import (
     BY_NAME,
@@ -34,7 +34,15 @@ from git_deployments.history import (
     trusted,
     unknown,
 )
-from git_deployments.integrate import Integration, Tracked, integrate, reaches, unpublished
+from git_deployments.integrate import (
+    Integration,
+    Tracked,
+    before_torn_pull,
+    integrate,
+    onto_torn,
+    reaches,
+    unpublished,
+)
 from git_deployments.mend import Mended, mend
 from git_deployments.model import Event
 from git_deployments.names import encode, quoted, shown
@@ -56,6 +64,8 @@ from git_deployments.repository import Repository
 
 PATIENCE = 45.0
 """Seconds for which a published write tries again after losing a race (issue "Sync")."""
+LOCK_PATIENCE = 5.0
+"""Seconds for which a fetch tries again while others move what was last seen."""
 GONE = "gone"
 """Below a deployment's tracking refs: its log as it was before it disappeared from the remote."""
 
@@ -293,15 +303,18 @@ def _fetch(repository: Repository, remote: str, wanted: list[str] | None, echo: 
 
 
 def _again(fetching: Callable[[], bytes]) -> None:
-    """Another fetch in this repository moves the same tracking refs: try again."""
-    for attempt in range(store.TRIES):
+    """Another fetch in this repository moves the same tracking refs: try again. Raises `Locked` if that never ends."""
+    end = time.monotonic() + LOCK_PATIENCE
+    while True:
         try:
             fetching()
             return
         except GitFailed as failure:
-            if "cannot lock ref 'refs/remote-deployments/" not in failure.stderr or attempt == store.TRIES - 1:
+            if "cannot lock ref 'refs/remote-deployments/" not in failure.stderr:
                 raise
-            time.sleep(random.uniform(0.01, 0.1))
+            if time.monotonic() > end:
+                raise lock_in_the_way(failure.stderr) or failure from None
+        time.sleep(random.uniform(0.01, 0.1))
 
 
 def _is_torn(repository: Repository, one: Tracked) -> bool:
@@ -436,14 +449,13 @@ def _integrations(
     done = []
     for name in sorted(seen):
         state, there = local[name], seen[name]
-        if state.breach:
-            raise state.breach
-        if state.refs.log == there.log and state.refs.live == there.live:
+        if not state.breach and state.refs.log == there.log and state.refs.live == there.live:
             continue
         _check_incoming(repository, state, there)
-        done.append(
-            integrate(repository, target, state, there, elsewhere.get(name, {}), _inherited(state, before.get(name)))
-        )
+        whole = before_torn_pull(repository, state, there) if state.breach else state
+        inherited = _inherited(state, before.get(name))
+        one = integrate(repository, target, whole, there, elsewhere.get(name, {}), inherited)
+        done.append(one if whole is state else onto_torn(one, whole, state))
     return [one for one in done if one.outcome != "same"]
 
 
