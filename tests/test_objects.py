@@ -137,6 +137,34 @@ def test_what_is_there_already_is_no_error(repository: Repository, writer: str) 
     assert WRITERS[writer](repository.path).write("blob", b"again") == oid
 
 
+@every_writer
+def test_a_directory_that_git_gc_removes_at_that_moment_is_made_again(repository: Repository, writer: str) -> None:
+    directory = repository.path / ".git/objects"
+    collect = (
+        "import os, sys\n"
+        "names = [f'{number:02x}' for number in range(256)]\n"
+        "print(flush=True)\n"
+        "while True:\n"
+        "    for name in names:\n"
+        "        try:\n"
+        "            os.rmdir(os.path.join(sys.argv[1], name))\n"
+        "        except OSError:\n"
+        "            pass\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", collect, str(directory)], stdout=subprocess.PIPE) as collecting:
+        assert collecting.stdout
+        collecting.stdout.readline()
+        try:
+            target = WRITERS[writer](repository.path)
+            for number in range(20 if writer == "Loose" else 200):
+                target.write("blob", b"%d" % number)
+                oid = target.written[-1]
+                (directory / oid[:2] / oid[2:]).unlink(missing_ok=True)
+            target.finish()
+        finally:
+            collecting.kill()
+
+
 def test_the_writer_fits_the_write(tmp_path: Path) -> None:
     plain, sha256 = (
         init(tmp_path / "plain", "--object-format=sha1").path,

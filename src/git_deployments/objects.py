@@ -93,6 +93,9 @@ class Loose:
         """Nothing is left to do: each was durable when its id came back."""
 
 
+_GC_TRIES = 20
+
+
 class Odb:
     """Loose objects through libgit2, which checks no reference between them and needs no open repository."""
 
@@ -111,11 +114,16 @@ class Odb:
 
     def write(self, kind: str, data: bytes) -> str:
         """See `Objects`."""
-        try:
-            self.written.append(str(self._odb.write(self._kinds[kind], data)))
-            return self.written[-1]
-        except (self._failure, OSError) as error:
-            raise DeploymentsError(f"an object cannot be written: {error}; nothing was changed") from None
+        for attempt in range(_GC_TRIES):
+            try:
+                self.written.append(str(self._odb.write(self._kinds[kind], data)))
+            except (self._failure, OSError) as error:
+                # git gc removes a directory that it has emptied, at times between libgit2's making and using it.
+                if "No such file or directory" not in str(error) or attempt == _GC_TRIES - 1:
+                    raise DeploymentsError(f"an object cannot be written: {error}; nothing was changed") from None
+            else:
+                break
+        return self.written[-1]
 
     def finish(self) -> None:
         """Nothing is left to do: each was durable when its id came back."""
