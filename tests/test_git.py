@@ -730,3 +730,22 @@ def test_a_broken_configuration_is_one_line(repository: Repository) -> None:
     broken: Callable[[], object] = at(str(repository.path), dict(os.environ)).config
     with pytest.raises(GitFailed, match="bad config line 1"):
         broken()
+
+
+@pytest.mark.parametrize("module", ["cli", "console", "moving"])
+def test_an_interrupt_while_the_command_is_still_imported_is_no_traceback(runner: Git, module: str) -> None:
+    """^C at that moment: a finder of modules sends it when ours is looked for."""
+    code = (
+        "import os, signal, sys\n"
+        "from git_deployments.__main__ import main\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == 'git_deployments.{module}':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "sys.argv[1:] = ['rollback', 'etl/prod']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=runner.directory, capture_output=True, text=True)
+    assert done.stderr.strip() == ""
+    assert done.returncode in (-signal.SIGINT, 130)

@@ -6,6 +6,7 @@ do without: not even `typing` or `subprocess`, which cost half a start of Python
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` itself imports too much
 import os
 import sys
 
@@ -16,6 +17,8 @@ _OPTIONS = ("--oid", "--source")
 
 def main() -> None:
     """Run the command line of this process and end it."""
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # while we import, ^C ends us as it ends any other program
     for descriptor in (0, 1, 2):
         _open_if_closed(descriptor)
     if sys.getfilesystemencoding() != "utf-8" and sys.executable:
