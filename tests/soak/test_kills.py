@@ -1,126 +1,113 @@
-"""The real command, killed or refused at each system call that changes the disk: needs strace, which must be there."""
+"""The real command, killed at each system call that changes the disk or feeds another process, and at any moment."""
 
 from __future__ import annotations
 
 import os
-import shutil
+import random
+import signal
 import subprocess
-import sys
-from collections.abc import Iterable
-from itertools import count
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from ..conftest import Project
-from . import SHORT, SOAK
+from . import SEED, SHORT, SOAK, tracing
+from .world import COMMAND, SCENES, Scene, World, build, check
 
 pytestmark = pytest.mark.skipif(not SOAK, reason="long; make soak runs it")
 
-CALLS = ("write", "pwrite64", "fsync", "link", "linkat", "rename", "renameat", "unlink", "unlinkat", "mkdir")
-STEP = 6 if SHORT else 1
-"""Of so many calls of a kind, one is met."""
-LOCKS = [f".git/refs/deployments/etl/prod/{name}.lock" for name in ("live", "log", "versions/4")]
-REFUSED: dict[str, list[str]] = {call: [] if call != "write" else LOCKS for call in CALLS}
-"""The calls that a disk can refuse, and which files: a write to a pipe is none, and git does not look at it."""
-ERRORS = ("ENOSPC",) if SHORT else ("ENOSPC", "EIO", "EROFS", "EACCES")
-COMMANDS = {
-    "deploy": ("deploy", "-q"),
-    "update": ("update", "etl/prod", "description=killed"),
-    "rollback": ("rollback", "etl/prod", "v1"),
-}
-LOG, LIVE = "refs/deployments/etl/prod/log", "refs/deployments/etl/prod/live"
+STEP, PIPES = (25, 50) if SHORT else (1, 10)
+"""Of so many calls that change the disk, or that feed a pipe, one is met."""
+MOMENTS = 6 if SHORT else 125
+"""Kills of each scene."""
+SIGNALS = 3 if SHORT else 25
 
 
-def traced(
-    project: Project, words: tuple[str, ...], call: str, fault: str, files: Iterable[Path] = ()
-) -> tuple[int, str, str]:
-    """Run a command, each of whose processes meets a fault at such a call; how it ended, what it said, the trace."""
-    trace = project.path.parent / "trace"
-    strace = ["strace", "-f", "-qq", "-o", str(trace), "-e", f"trace={call}", "-e", f"inject={call}:{fault}"]
-    strace += [word for file in files for word in ("-P", str(file))]
-    command = [*strace, sys.executable, "-m", "git_deployments", *words]
-    done = subprocess.run(command, cwd=project.path, capture_output=True, text=True, timeout=60)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, done.stderr, trace.read_text(encoding="utf-8", errors="replace")
+@pytest.mark.skipif(not tracing.CALLS, reason="system calls are known for Linux on x86_64 and aarch64 only")
+@pytest.mark.parametrize("name", SCENES)
+def test_a_command_killed_at_any_change_of_the_disk_loses_nothing(tmp_path: Path, name: str) -> None:
+    scene, world, report = SCENES[name], build(tmp_path / "world"), tmp_path / "report"
+    scene.prepare(world)
+    before = world.refs()
+    _, calls = tracing.run(world.copied(tmp_path / "copy").ada.path, scene.words, 0, "tree", report)
+    disk = [nth for nth, line in enumerate(calls, 1) if not line[-1].startswith("pipe:")][::STEP]
+    wanted = [("tree", nth) for nth in sorted({*disk, *range(1, len(calls), PIPES)})]
+    first = min(int(line[0]) for line in calls)
+    wanted += [("one", nth) for nth in disk if int(calls[nth - 1][0]) != first][:: 2 if SHORT else 1]
+    kills, locks = Counter[str](), 0
+    for how, nth in wanted:
+        copy = world.copied(tmp_path / "copy")
+        code, met = tracing.run(copy.ada.path, scene.words, nth, how, report)
+        try:
+            locks += check(copy, scene, before, code) > 0
+        except AssertionError as error:
+            raise AssertionError(f"{how} killed at call {nth}, {met[-1:]}: {error}") from error
+        kills[met[-1][1]] += len(met) == nth
+    print(f"{name}: {kills.total()} kills, locks left by {locks}: {dict(kills)}")
+    assert kills.total() >= len(wanted) * 0.9
 
 
-def release(project: Project) -> bool:
-    """Let the locks that were left be old ones, and let fsck remove them; whether there were any."""
-    locks = list((project.path / ".git").rglob("*.lock"))
-    for lock in locks:
-        os.utime(lock, (0, 0))
-    if locks:
-        project.run("fsck", "--repair")
-    assert not list((project.path / ".git").rglob("*.lock"))
-    return bool(locks)
+def ended_early(world: World, scene: Scene, seconds: float, number: int, group: bool) -> int:
+    """Exit code of a command that gets a signal after so many seconds, alone or with all that it started."""
+    started = subprocess.Popen(
+        [*COMMAND, *scene.words], cwd=world.ada.path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    time.sleep(seconds)
+    (os.killpg if group else os.kill)(started.pid, number)
+    said = started.communicate(timeout=60)[1]
+    assert "Traceback" not in said, said
+    _quiet(started.pid)
+    return 128 - started.returncode if started.returncode < 0 else started.returncode
 
 
-def survived(project: Project, before: dict[str, str], code: int) -> None:
-    """Nothing published changed, what was told to have worked is there, and the next command works."""
-    after = project.refs()
-    moved = after[LIVE]
-    assert code != 0 or after[LOG] != before[LOG], "told to have worked, and is not there"
-    assert {ref: after.get(ref) for ref in before if "/versions/" in ref} == {
-        ref: oid for ref, oid in before.items() if "/versions/" in ref
-    }
-    assert moved == before[LIVE] or moved in {oid for ref, oid in after.items() if "/versions/" in ref}
-    release(project)
-    assert project.refs()[LIVE] == moved, "something moved live"
-    assert project.ok("live", "etl/prod", "--oid").out.strip() == moved
-    project.deploy("after")
-    assert project.ok("fsck").out == ""
-    project.git("fsck", "--strict")
-    numbers = [row["number"] for row in project.ok("versions", "etl/prod", "--json").json]
-    assert numbers == list(range(len(numbers), 0, -1))
-    kept = {ref: oid for ref, oid in after.items() if "/versions/" in ref}
-    assert kept.items() <= project.refs().items(), "a number was used twice"
+def _quiet(group: int) -> None:
+    """Wait for what a command had started: git ends by itself what nobody waits for any more."""
+    for _ in range(1000):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.01)
+    raise AssertionError("something goes on for ever")
 
 
-def copied(project: Project) -> Project:
-    """The same repository once more, in a place that is free again."""
-    path = project.path.parent / "copy"
-    shutil.rmtree(path, ignore_errors=True)
-    return Project(Path(shutil.copytree(project.path, path, symlinks=True)))
+def usual(world: World, scene: Scene) -> float:
+    """Seconds that the command takes."""
+    start = time.monotonic()
+    subprocess.run([*COMMAND, *scene.words], cwd=world.ada.path, check=True, capture_output=True)
+    return time.monotonic() - start
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "deploy over a live that was moved by hand"])
-def test_a_command_killed_at_any_change_of_the_disk_loses_nothing(versions: Project, name: str) -> None:
-    assert shutil.which("strace"), "these tests need strace: apt-get install strace"
-    if name not in COMMANDS:
-        versions.git("update-ref", LIVE, "refs/deployments/etl/prod/versions/2")
-    versions.manifest("killed")
-    before, kills = versions.refs(), 0
-    for call in CALLS:
-        for nth in count(1, STEP):
-            copy = copied(versions)
-            code, _, trace = traced(copy, COMMANDS[name.split()[0]], call, f"signal=KILL:when={nth}")
-            if "killed by SIGKILL" not in trace:
-                break
-            survived(copy, before, code)
-            kills += 1
-    print(f"{name}: {kills} kills")
-    assert kills >= 5
+@pytest.mark.parametrize("name", SCENES)
+def test_a_command_killed_at_any_moment_loses_nothing(tmp_path: Path, name: str) -> None:
+    scene, world, chance = SCENES[name], build(tmp_path / "world"), random.Random(SEED + name)
+    scene.prepare(world)
+    before, whole = world.refs(), usual(world.copied(tmp_path / "copy"), scene)
+    kills = locks = 0
+    while kills < MOMENTS:
+        copy, moment, group = world.copied(tmp_path / "copy"), chance.uniform(0.02, whole), chance.random() < 0.7
+        code = ended_early(copy, scene, moment, signal.SIGKILL, group)
+        kills += code == 128 + signal.SIGKILL
+        try:
+            locks += check(copy, scene, before, code) > 0
+        except AssertionError as error:
+            raise AssertionError(f"killed after {moment:.4f} of {whole:.4f} s, group {group}: {error}") from error
+    print(f"{name}: {kills} kills, locks left by {locks}")
 
 
-@pytest.mark.parametrize("error", ERRORS)
-@pytest.mark.parametrize("name", ["deploy", "rollback"])
-def test_a_write_that_the_disk_refuses_is_one_line_and_nothing_half_done(
-    versions: Project, name: str, error: str
-) -> None:
-    assert shutil.which("strace"), "these tests need strace: apt-get install strace"
-    versions.manifest("refused")
-    before, faults = versions.refs(), 0
-    for call, files in REFUSED.items():
-        for nth in count(1, STEP):
-            copy = copied(versions)
-            paths = [copy.path / file for file in files]
-            code, said, trace = traced(copy, COMMANDS[name], call, f"error={error}:when={nth}", paths)
-            if "INJECTED" not in trace:
-                break
-            if code:
-                assert "fatal: " in said, (call, nth, code, said)
-            survived(copy, before, code)
-            faults += 1
-    print(f"{name}, {error}: {faults} faults")
-    assert faults >= 5
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", SCENES)
+def test_a_command_that_is_told_to_end_leaves_no_lock(tmp_path: Path, name: str, number: signal.Signals) -> None:
+    """^C reaches all that a terminal started, SIGTERM as a service manager sends it the command or all of it."""
+    scene, world, chance = SCENES[name], build(tmp_path / "world"), random.Random(f"{SEED}{name}{number}")
+    scene.prepare(world)
+    before, whole = world.refs(), usual(world.copied(tmp_path / "copy"), scene)
+    told = 0
+    while told < SIGNALS:
+        copy, moment = world.copied(tmp_path / "copy"), chance.uniform(0.05, whole)
+        group = number == signal.SIGINT or chance.random() < 0.5
+        code = ended_early(copy, scene, moment, number, group)
+        told += code != 0
+        assert copy.locks() == [], (moment, whole, group)
+        check(copy, scene, before, code)

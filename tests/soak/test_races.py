@@ -70,9 +70,9 @@ def test_of_many_racing_deploys_none_is_lost_and_none_doubled(tmp_path: Path, ur
     assert found == Counter(f"writer{number}.{write}" for number in range(WRITERS) for write in range(WRITES))
 
 
-def descriptions(project: Project) -> list[str]:
+def descriptions(project: Project, name: str = "prod") -> list[str]:
     """Of every version."""
-    commits = project.git("rev-list", "refs/deployments/etl/prod/live").splitlines()
+    commits = project.git("rev-list", f"refs/deployments/etl/{name}/live").splitlines()
     questions = "".join(f"{commit}:deployment.json\n" for commit in commits)
     lines = project.git("cat-file", "--batch", stdin=questions).splitlines()
     return [line.split('"')[3] for line in lines if line.startswith('  "description": ')]

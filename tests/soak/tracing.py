@@ -1,0 +1,152 @@
+"""Run a command and meet it at one of its changes of the disk: `python tracing.py NTH HOW REPORT COMMAND…`.
+
+Every system call that changes a disk or feeds another process is counted, in whichever of the command's processes it
+comes. At the NTH one the kernel kills: `one`, that process alone, or `tree`, all of them at once; or HOW is the name of
+an error (`ENOSPC`), which the call gives back: then only those that change the disk count. The call itself does not
+happen. REPORT gets a line for each call; the last line says `met` or `ended`. The exit status is the command's, 128 and
+the signal's number where it was killed. (Linux manual, ptrace(2), PTRACE_GET_SYSCALL_INFO.)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import TextIO
+
+_AMD64 = {
+    "write": 1, "open": 2, "pwrite64": 18, "writev": 20, "fsync": 74, "fdatasync": 75, "truncate": 76,
+    "ftruncate": 77, "rename": 82, "mkdir": 83, "rmdir": 84, "creat": 85, "link": 86, "unlink": 87, "symlink": 88,
+    "openat": 257, "mkdirat": 258, "unlinkat": 263, "renameat": 264, "linkat": 265, "symlinkat": 266,
+    "renameat2": 316,
+}  # fmt: skip
+_ARM64 = {
+    "mkdirat": 34, "unlinkat": 35, "symlinkat": 36, "linkat": 37, "renameat": 38, "truncate": 45, "ftruncate": 46,
+    "openat": 56, "write": 64, "writev": 66, "pwrite64": 68, "fsync": 82, "fdatasync": 83, "renameat2": 276,
+}  # fmt: skip
+CALLS = {"x86_64": _AMD64, "aarch64": _ARM64}.get(platform.machine(), {}) if sys.platform == "linux" else {}
+"""Name to number; empty on a system whose numbers are not known here."""
+_NAMES = {number: name for name, number in CALLS.items()}
+CAN_REFUSE = CALLS is _AMD64
+"""Which register holds what a call gives back is known for this machine."""
+_NUMBER_AT, _RESULT_AT = 15 * 8, 10 * 8
+"""Of x86_64, in the user area that ptrace pokes into: `orig_rax` and `rax`."""
+
+_POKE, _CONTINUE, _SET_OPTIONS, _GET_SYSCALL_INFO = 6, 24, 0x4200, 0x420E
+_OPTIONS = 1 | 2 | 4 | 8 | 0x10 | 0x100000  # calls marked, forks, vforks, clones and execs followed, killed with us
+_ALL_CHILDREN = 0x40000000
+_CALL_STOP = signal.SIGTRAP | 0x80
+_ENTRY = 1
+
+_ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+_ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+_ptrace.restype = ctypes.c_long
+
+
+def _entered(pid: int) -> tuple[str, list[int]] | None:
+    """Name and arguments of the call that a process is about to make, if it is one of `CALLS`."""
+    info = ctypes.create_string_buffer(88)
+    _ptrace(_GET_SYSCALL_INFO, pid, len(info), ctypes.cast(info, ctypes.c_void_p))
+    operation, number, *arguments = struct.unpack("B23xQ6Q", info.raw[:80])
+    return (_NAMES[number], arguments) if operation == _ENTRY and number in _NAMES else None
+
+
+def _counts(pid: int, name: str, arguments: list[int]) -> str | None:
+    """What a call changes, in words; None where that is no file and no other process."""
+    if name in ("open", "openat"):
+        return "" if arguments[1 if name == "open" else 2] & (os.O_CREAT | os.O_TRUNC) else None
+    if name in ("write", "writev", "pwrite64"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{arguments[0]}")
+        except OSError:
+            return None
+        return None if target.startswith(("/dev/", "socket:", "anon_inode:")) else target
+    return ""
+
+
+def _run(nth: int, how: str, report: str, command: list[str]) -> int:
+    first = os.fork()
+    if first == 0:
+        _ptrace(0, 0, None, None)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os.execvp(command[0], command)
+    os.waitpid(first, 0)
+    _ptrace(_SET_OPTIONS, first, None, _OPTIONS)
+    _ptrace(_CONTINUE, first, None, None)
+    with open(report, "w", encoding="utf-8", errors="replace") as out:
+        code, met = _follow(first, nth, how, out)
+        out.write("met\n" if met else "ended\n")
+    return code
+
+
+def _follow(first: int, nth: int, how: str, out: TextIO) -> tuple[int, bool]:
+    """Until the last process has ended; exit code of the first one, and whether the call came."""
+    known, seen, code, refused = {first}, 0, 0, set[int]()
+    while known:
+        pid, status = os.waitpid(-1, _ALL_CHILDREN)
+        if not os.WIFSTOPPED(status):
+            known.discard(pid)
+            code = os.waitstatus_to_exitcode(status) if pid == first else code
+            continue
+        known.add(pid)
+        called = os.WSTOPSIG(status) == _CALL_STOP
+        if called and pid in refused:
+            _ptrace(_POKE, pid, _RESULT_AT, ctypes.c_void_p(-getattr(errno, how)))
+            refused.discard(pid)
+        elif called and (seen < nth or not nth) and (line := _counted(pid, how)):
+            seen += 1
+            out.write(line)
+            if seen == nth:
+                _meet(pid, how, known, refused)
+        _ptrace(_CONTINUE, pid, None, 0 if called else _delivered(status))
+    return 128 - code if code < 0 else code, bool(nth) and seen == nth
+
+
+def _counted(pid: int, how: str) -> str | None:
+    """The report's line on the call that a process is about to make, if it counts."""
+    entered = _entered(pid)
+    target = _counts(pid, *entered) if entered else None
+    if entered is None or target is None or (how not in ("one", "tree") and target.startswith("pipe:")):
+        return None
+    return f"{pid} {entered[0]} {target}\n"
+
+
+def _meet(pid: int, how: str, known: set[int], refused: set[int]) -> None:
+    if how in ("one", "tree"):
+        for victim in known if how == "tree" else {pid}:
+            os.kill(victim, signal.SIGKILL)
+    else:
+        _ptrace(_POKE, pid, _NUMBER_AT, ctypes.c_void_p(-1))
+        refused.add(pid)
+
+
+def _delivered(status: int) -> int:
+    """The signal that a stopped process is to get; what only tracing stops for is none."""
+    stopped = os.WSTOPSIG(status)
+    return 0 if status >> 16 or stopped in (signal.SIGTRAP, signal.SIGSTOP) else stopped
+
+
+def run(directory: Path, words: tuple[str, ...], nth: int, how: str, report: Path) -> tuple[int, list[list[str]]]:
+    """Exit code of one of our commands run so, and the words of its report's lines but the last."""
+    code, calls, _ = heard(directory, words, nth, how, report)
+    return code, calls
+
+
+def heard(
+    directory: Path, words: tuple[str, ...], nth: int, how: str, report: Path
+) -> tuple[int, list[list[str]], str]:
+    """The same, and what the command said on standard error. A traceback fails the test."""
+    command = [sys.executable, __file__, str(nth), how, str(report), sys.executable, "-m", "git_deployments", *words]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, [line.split() for line in report.read_text().splitlines()[:-1]], done.stderr
+
+
+if __name__ == "__main__":
+    sys.exit(_run(int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]))
