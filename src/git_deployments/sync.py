@@ -516,13 +516,14 @@ def push(repository: Repository, remote: str, wanted: list[str] | None = None, e
     """
     check_remote(repository, remote)
     found = [name for word in wanted for name in _must_name(repository, word)] if wanted else None
-    local = [trusted(state) for state in states(repository, found) if state.exists]
+    seen = last_seen(repository, remote, found)
+    names = _not_as_seen(repository, seen.tracked) if found is None else found
+    local = [trusted(state) for state in states(repository, names) if state.exists]
     moved = [state.name for state in local if state.unrecorded or state.leftovers]
     if moved:
         record_moves(repository, moved, {})
         local = states(repository, [state.name for state in local])
     local = [state for state in local if state.refs.log]
-    seen = last_seen(repository, remote, found)
     if found is None:
         _refuse_gone(remote, local, seen.gone)
 
@@ -540,6 +541,13 @@ def push(repository: Repository, remote: str, wanted: list[str] | None = None, e
         if not left:
             raise
         return publish(left)
+
+
+def _not_as_seen(repository: Repository, seen: Mapping[str, Tracked]) -> list[str]:
+    """The deployments here that a remote did not have as they are. `versions/<n>` are not looked at."""
+    there = {name: (one.log, one.live) for name, one in seen.items()}
+    here = read_refs(repository, None, index=False)
+    return [name for name, refs in here.items() if there.get(name) != (refs.log, refs.live)]
 
 
 def _must_name(repository: Repository, word: str) -> list[str]:
