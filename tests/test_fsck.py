@@ -380,6 +380,7 @@ def test_a_broken_ref_of_no_deployment_is_named(versions: Project) -> None:
         f"{PREFIX}/log.lock",
         f"{PREFIX}/versions/9.lock",
         "packed-refs.lock",
+        "packed-refs.new",
         "refs/remote-deployments/origin/a/log.lock",
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -517,6 +518,19 @@ def test_a_lock_that_stays_is_named(versions: Project) -> None:
     line = versions.fatal("rollback", "prod")
     assert str(lock) in line
     assert "fsck --repair" in line
+
+
+def test_what_a_killed_git_left_of_packed_refs_is_named_and_goes_once_it_is_old(versions: Project) -> None:
+    """It keeps git from deleting refs, such as those of versions that are beyond deployments.keepRefs."""
+    versions.git("config", "deployments.keepRefs", "2")
+    versions.git("pack-refs", "--all")
+    left = versions.write(".git/packed-refs.new", "")
+    line = versions.fatal("rollback", "prod")
+    assert str(left) in line
+    assert "fsck --repair" in line
+    os.utime(left, (0, 0))
+    versions.ok("fsck", "--repair")
+    versions.ok("rollback", "prod")
 
 
 def test_a_refusing_reference_transaction_hook_stops_the_write(versions: Project) -> None:

@@ -171,7 +171,7 @@ def stale_locks(repository: Repository) -> Iterator[Finding]:
 def old_locks(repository: Repository) -> list[str]:
     """Paths of lock files on our refs that are older than `OLD_LOCK`."""
     common = repository.layout.common_dir
-    paths = [os.path.join(common, "packed-refs.lock")]
+    paths = [os.path.join(common, file) for file in ("packed-refs.lock", "packed-refs.new")]
     for root in (ROOT, REMOTE_ROOT):
         for directory, _, files in os.walk(os.path.join(common, *root.rstrip("/").split("/"))):
             paths += [os.path.join(directory, file) for file in files if file.endswith(".lock")]

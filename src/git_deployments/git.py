@@ -660,6 +660,8 @@ def lock_in_the_way(stderr: str) -> Locked | None:
     if "File exists" not in stderr:
         return None
     lock = stderr.partition("Unable to create '")[2].partition("'")[0]
+    if not lock:  # what packed-refs is to become has a name of its own
+        lock = stderr.partition("unable to create file ")[2].partition(": File exists")[0]
     return Locked(
         f"the lock file {shown(lock)} stays; if no git process is using this repository, "
         "'git deployments fsck --repair' removes it once it is old"
