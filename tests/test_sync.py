@@ -150,6 +150,24 @@ def test_a_rollback_that_was_overtaken_is_contested_once(shared: Team) -> None:
     assert shared.hub.live() == 2
 
 
+@pytest.mark.parametrize("words", [("rollback", "prod"), ("update", "prod", "paused=true")])
+def test_unpublished_versions_that_keep_their_numbers_stay_the_commits_that_they_are(
+    shared: Team, words: tuple[str, ...]
+) -> None:
+    """Others made no version meanwhile, so whoever was told of one finds it again."""
+    shared.ada.ok(*words, "--push")
+    shared.bob.deploy("bob's", version="b")
+    shared.bob.ok("update", "prod", "description=changed")
+    before = {ref: oid for ref, oid in shared.bob.refs().items() if "/versions/" in ref}
+    assert len(before) == 5
+    shared.bob.ok("pull")
+    shared.bob.ok("push")
+    assert before.items() <= shared.hub.refs().items()
+    shared.ada.ok("pull")
+    assert same(shared.hub, shared.ada, shared.bob)
+    assert shared.ada.ok("fsck").out == ""
+
+
 def test_a_move_back_from_an_unpublished_version_goes_to_the_published_live(shared: Team) -> None:
     shared.bob.deploy("d4'")
     shared.bob.ok("rollback", "prod")

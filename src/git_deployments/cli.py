@@ -118,19 +118,15 @@ def main() -> NoReturn:
         sys.stdout = Output(buffer, encoding="utf-8", errors="backslashreplace", write_through=through)
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
-    code = _interruptible(sys.argv[1:])
-    with suppress(OSError):
-        sys.stderr.flush()
-    os._exit(code)
-
-
-def _interruptible(arguments: list[str]) -> int:
     try:
         if _signal.getsignal(_signal.SIGINT) is _signal.SIG_DFL:  # see `__main__`
             _signal.signal(_signal.SIGINT, _signal.default_int_handler)
-        return run(arguments)
-    except KeyboardInterrupt:  # while an error was being said
-        return INTERRUPTED
+        code = run(sys.argv[1:])
+        with suppress(OSError):
+            sys.stderr.flush()
+    except KeyboardInterrupt:  # while an error was being said, or after all was done
+        code = INTERRUPTED
+    os._exit(code)
 
 
 def run(arguments: list[str]) -> int:

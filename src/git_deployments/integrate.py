@@ -414,7 +414,15 @@ class _Replay:
             return False
         return history.number_to_oid(self.repository, latest.number, latest.commit, version.number) == version.commit
 
+    def _keeps(self, version: Version) -> bool:
+        """It follows what is published as it is: others made no version since."""
+        latest = self.position.latest
+        return version.parent == (latest.commit if latest else None)
+
     def _numbered(self, version: Version) -> Version:
+        if self._keeps(version):
+            self.numbers[version.number] = pointer(version)
+            return version
         was = f"v{version.number} {version.commit}"
         new = number(self.objects, self._author(version), self.position, version, was)
         self.numbers[version.number] = pointer(new)
@@ -463,6 +471,9 @@ class _Replay:
             self._dispute(event, key, f"update {{}} {key}=…")
         if merged == current and version.label is None:
             return None
+        if self._keeps(version) and live.commit == before:
+            self.numbers[version.number] = pointer(version)
+            return version
         info = base.source.info._replace(version=version.label or (base.source.commit or "")[:8] or None)
         draft = Draft(version.label, merged, base.source._replace(info=info), version.message)
         was = f"v{version.number} {version.commit}"
