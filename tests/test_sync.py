@@ -265,6 +265,26 @@ def test_a_version_that_a_torn_push_left_at_the_hub_blocks_nothing(shared: Team,
     assert shared.hub.ok("fsck").out == ""
 
 
+@pytest.mark.parametrize("guarded", [False, True])
+@pytest.mark.parametrize(
+    "words", [("rollback", "prod", "--push"), ("update", "prod", "tags=[new]", "--push"), ("push", "origin")]
+)
+def test_the_next_push_brings_the_version_that_a_server_told_to_end_between_its_refs_lacks(
+    shared: Team, guarded: bool, words: tuple[str, ...]
+) -> None:
+    shared.ada.git("config", "deployments.keepSource", "always")
+    shared.ada.deploy("d4", "--push")
+    for kind in ("versions", "sources"):
+        shared.hub.git("update-ref", "-d", f"{PREFIX}{kind}/4")
+    if guarded:
+        shared.hub.ok("hook", "install")
+    if words[0] == "push":
+        shared.ada.ok("rollback", "prod", "v1")
+    shared.ada.ok(*words)
+    assert same(shared.hub, shared.ada)
+    assert shared.hub.ok("fsck").out == ""
+
+
 def test_a_pull_without_a_log_replaces_no_other_version(shared: Team) -> None:
     carol = shared.clone("carol")
     carol.deploy("carol's", "--offline")

@@ -594,11 +594,13 @@ def _part(
         )
     known = parse_event(repository.reading.object(seen.log)) if seen else None
     # A delete took the hub's versions and sources away, so they all go there again.
-    latest = (known.latest or 0) if known and known.action != "delete" else 0
-    fresh = {number for number in refs.versions if number > latest}
+    # The newest of what is there goes once more: a server that ended between its refs may lack it, and git sends
+    # nothing that is there already.
+    first = (known.latest or 0) if known and known.action != "delete" else 0
+    fresh = {number for number in refs.versions if number >= first}
     if event and event.after:
         fresh.add(event.after)
-    new = [(source_ref(name, n), oid) for n, oid in refs.sources.items() if n > latest]
+    new = [(source_ref(name, n), oid) for n, oid in refs.sources.items() if n >= first]
     new += [(version_ref(name, n), refs.versions[n]) for n in sorted(fresh & refs.versions.keys())]
     changes = [RefChange(ref, oid, left.get(ref)) for ref, oid in new if left.get(ref) != oid]
     if event and event.action == "delete" and refs.live is None:
