@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import pytest
 
 from .soak import tracing
-from .soak.test_kills import ended_early
 from .soak.world import SCENES, build, check
 
 
@@ -33,12 +31,18 @@ def test_a_command_that_does_not_come_to_its_end_loses_nothing(tmp_path: Path, n
     assert met
 
 
-def test_a_command_that_is_told_to_end_leaves_no_lock(tmp_path: Path) -> None:
-    scene, world = SCENES["deploy --push"], build(tmp_path / "world")
+@pytest.mark.skipif(not tracing.CALLS, reason="system calls are met on Linux alone")
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
+def test_a_command_that_is_told_to_end_while_it_holds_locks_leaves_none(tmp_path: Path, how: str) -> None:
+    scene, world, report = SCENES["deploy --push"], build(tmp_path / "world"), tmp_path / "report"
     scene.prepare(world)
     before = world.refs()
-    for moment, number in ((0.15, signal.SIGINT), (0.2, signal.SIGTERM)):
+    _, calls = tracing.run(world.copied(tmp_path / "copy").ada.path, scene.words, 0, how, report)
+    written = [nth for nth, line in enumerate(calls, 1) if line[-1].endswith(".lock")]
+    assert len(written) >= 4
+    for nth in (written[0], written[-1]):
         copy = world.copied(tmp_path / "copy")
-        code = ended_early(copy, scene, moment, number, group=True)
+        code, calls = tracing.run(copy.ada.path, scene.words, nth, how, report)
+        assert calls[-1][-1].endswith(".lock")
         assert copy.locks() == []
         check(copy, scene, before, code)

@@ -3,8 +3,9 @@
 Every system call that changes a disk or feeds another process is counted, in whichever of the command's processes it
 comes. At the NTH one the kernel kills: `one`, that process alone, or `tree`, all of them at once; or HOW is the name of
 an error (`ENOSPC`), which the call gives back: then only those that change the disk count. The call itself does not
-happen. REPORT gets a line for each call; the last line says `met` or `ended`. The exit status is the command's, 128 and
-the signal's number where it was killed. (Linux manual, ptrace(2), PTRACE_GET_SYSCALL_INFO.)
+happen. Where HOW is the name of a signal (`SIGTERM`), all of them get it while the call is made. REPORT gets a line for
+each call; the last line says `met` or `ended`. The exit status is the command's, 128 and the signal's number where it
+was killed. (Linux manual, ptrace(2), PTRACE_GET_SYSCALL_INFO.)
 """
 
 from __future__ import annotations
@@ -118,9 +119,9 @@ def _counted(pid: int, how: str) -> str | None:
 
 
 def _meet(pid: int, how: str, known: set[int], refused: set[int]) -> None:
-    if how in ("one", "tree"):
-        for victim in known if how == "tree" else {pid}:
-            os.kill(victim, signal.SIGKILL)
+    if how in ("one", "tree") or how.startswith("SIG"):
+        for victim in {pid} if how == "one" else known:
+            os.kill(victim, getattr(signal, how, signal.SIGKILL))
     else:
         _ptrace(_POKE, pid, _NUMBER_AT, ctypes.c_void_p(-1))
         refused.add(pid)
@@ -143,7 +144,8 @@ def heard(
 ) -> tuple[int, list[list[str]], str]:
     """The same, and what the command said on standard error. A traceback fails the test."""
     command = [sys.executable, __file__, str(nth), how, str(report), sys.executable, "-m", "git_deployments", *words]
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60)
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=60)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, [line.split() for line in report.read_text().splitlines()[:-1]], done.stderr
 
