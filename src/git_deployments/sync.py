@@ -381,9 +381,12 @@ def pull(
     mended = mend(repository, remote, wanted, repair, lambda: _names_there(repository, remote), watched)
     seen = tracked(repository, remote, wanted)
     fetched = _look(repository, remote, wanted, echo)
-    record_moves(repository, list(_differing(repository, fetched.tracked)), seen)
+    differing = _differing(repository, fetched.tracked)
+    record_moves(repository, list(differing), seen)
     for attempt in range(store.TRIES):
-        integrations = _integrations(repository, remote, _differing(repository, fetched.tracked), seen)
+        if attempt:
+            differing = _differing(repository, fetched.tracked)
+        integrations = _integrations(repository, remote, differing, seen)
         changes = [change for one in integrations for change in one.changes]
         try:
             _move(repository, changes)
