@@ -107,12 +107,13 @@ def versions_of(refs: Refs) -> Refs:
 
 
 def release(world: World) -> int:
-    """Let the locks that were left be old ones, and let fsck remove them. How many there were."""
+    """Let the locks that were left be old ones, and let fsck remove them where they are. How many there were."""
     locks = world.locks()
     for lock in locks:
         os.utime(lock, (0, 0))
-    for project in (world.ada, world.hub) if locks else ():
-        project.run("fsck", "--repair")
+    for project in (world.ada, world.hub):
+        if any(project.path in lock.parents for lock in locks):
+            project.run("fsck", "--repair")
     assert world.locks() == [], [str(lock.relative_to(world.path)) for lock in world.locks()]
     return len(locks)
 
