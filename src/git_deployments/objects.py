@@ -11,10 +11,11 @@ Whichever it is, the objects are on disk and flushed after `finish`, and no ref 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from git_deployments.errors import DeploymentsError
-from git_deployments.git import DURABLE, Git
+from git_deployments.git import DURABLE, Git, GitFailed
 from git_deployments.repository import Repository
 
 if TYPE_CHECKING:
@@ -77,6 +78,20 @@ class Signed:
         self._target.finish()
 
 
+_T = TypeVar("_T")
+
+
+def _beside_gc(write: Callable[[], _T], failure: type[Exception] = GitFailed) -> _T:
+    """Write, and again where `git gc` removed a directory that it had emptied just before a file was to go there."""
+    for _ in range(20):
+        try:
+            return write()
+        except (failure, OSError) as error:
+            if "No such file or directory" not in str(error):
+                raise
+    return write()
+
+
 class Loose:
     """Loose objects, one git process each."""
 
@@ -86,14 +101,11 @@ class Loose:
 
     def write(self, kind: str, data: bytes) -> str:
         """See `Objects`."""
-        self.written.append(self._git.store(kind, data))
+        self.written.append(_beside_gc(lambda: self._git.store(kind, data)))
         return self.written[-1]
 
     def finish(self) -> None:
         """Nothing is left to do: each was durable when its id came back."""
-
-
-_GC_TRIES = 20
 
 
 class Odb:
@@ -114,16 +126,12 @@ class Odb:
 
     def write(self, kind: str, data: bytes) -> str:
         """See `Objects`."""
-        for attempt in range(_GC_TRIES):
-            try:
-                self.written.append(str(self._odb.write(self._kinds[kind], data)))
-            except (self._failure, OSError) as error:
-                # git gc removes a directory that it has emptied, at times between libgit2's making and using it.
-                if "No such file or directory" not in str(error) or attempt == _GC_TRIES - 1:
-                    raise DeploymentsError(f"an object cannot be written: {error}; nothing was changed") from None
-            else:
-                break
-        return self.written[-1]
+        try:
+            oid = str(_beside_gc(lambda: self._odb.write(self._kinds[kind], data), self._failure))
+        except (self._failure, OSError) as error:
+            raise DeploymentsError(f"an object cannot be written: {error}; nothing was changed") from None
+        self.written.append(oid)
+        return oid
 
     def finish(self) -> None:
         """Nothing is left to do: each was durable when its id came back."""
@@ -155,7 +163,7 @@ class Pack:
         stream = body + self._hash(body).digest()
         unpack = ("unpack-objects", "-q") if count < _UNPACK_BELOW else ("index-pack", "--stdin")
         if count:
-            self._git.run(*DURABLE, *unpack, stdin=stream)
+            _beside_gc(lambda: self._git.run(*DURABLE, *unpack, stdin=stream))
         self._objects.clear()
 
 
