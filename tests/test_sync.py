@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from .benchmarks.histories import Plan, history
 from .conftest import Project, Result
 
 LIVE = "refs/deployments/etl/prod/live"
@@ -621,3 +622,19 @@ PREFIX = "refs/deployments/etl/prod/"
 def kind(ref: str) -> str:
     """With a slash after it where numbers follow."""
     return ref.removeprefix(PREFIX).rstrip("0123456789")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how many words a process may be given is limited otherwise here")
+def test_more_versions_go_to_a_new_server_than_one_command_line_can_name(tmp_path: Path) -> None:
+    """The limit is a quarter of the stack's, at least 128 kB (Linux manual, execve(2)): so it is reached earlier."""
+    writer = history(tmp_path / "writer", Plan(1500, keep=0))
+    writer.run("git", "init", "-q", "--bare", str(tmp_path / "hub.git"))
+    hub = Project(tmp_path / "hub.git")
+    hub.ok("hook", "install")
+    writer.run("git", "remote", "add", "origin", str(hub.path))
+    limited = f"ulimit -s 512; exec {shlex.join([sys.executable, '-m', 'git_deployments'])} push origin"
+    done = subprocess.run(["bash", "-c", limited], cwd=writer.path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(hub.refs()) > 1500
+    assert hub.refs() == Project(writer.path).refs()
+    hub.ok("fsck")

@@ -9,6 +9,7 @@ two git processes, and questions at a prompt are made of little else.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -578,6 +579,10 @@ def _spawn(arguments: tuple[str, ...], environment: Mapping[str, str], stdin: in
             raise ProgramMissing(f"{shown(arguments[0])} cannot be started: {error.strerror}") from None
         if isinstance(error, FileNotFoundError):
             raise GitMissing("git is not on the PATH; install it (2.34 or newer)") from None
+        if error.errno == errno.E2BIG:
+            raise DeploymentsError(
+                f"git {_subcommand(arguments)} cannot take so much at once; name some of the deployments"
+            ) from None
         raise DeploymentsError(f"git cannot be started: {error.strerror}; see that PATH names a working git") from None
     for descriptor in ends:
         os.close(descriptor)

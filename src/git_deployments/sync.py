@@ -530,9 +530,11 @@ def push(repository: Repository, remote: str, wanted: list[str] | None = None, e
     if found is None:
         _refuse_gone(remote, local, seen.gone)
 
+    again = len(local) <= BY_NAME  # of more, one command line names no ref that may as well be left out
+
     def publish(left: Mapping[str, str]) -> Pushed:
         parts = [
-            _part(repository, state.name, state.refs, state.event, remote, seen.tracked.get(state.name), left)
+            _part(repository, state.name, state.refs, state.event, remote, seen.tracked.get(state.name), left, again)
             for state in local
         ]
         return _push(repository, remote, [part for part in parts if part], echo)
@@ -585,8 +587,13 @@ def _part(
     remote: str,
     seen: Tracked | None,
     left: Mapping[str, str],
+    again: bool,
 ) -> _Part | None:
-    """`seen`: what was last seen of it at the remote. `left`: what is to be replaced there, see `_left_there`."""
+    """`seen`: what was last seen of it at the remote. `left`: what is to be replaced there, see `_left_there`.
+
+    `again`: bring the newest version that should be there once more, since a server that ended between its refs may
+    lack it; git sends nothing that is there already.
+    """
     assert refs.log is not None
     if seen and seen.log == refs.log and seen.live == refs.live:
         return None
@@ -597,9 +604,7 @@ def _part(
         )
     known = parse_event(repository.reading.object(seen.log)) if seen else None
     # A delete took the hub's versions and sources away, so they all go there again.
-    # The newest of what is there goes once more: a server that ended between its refs may lack it, and git sends
-    # nothing that is there already.
-    first = (known.latest or 0) if known and known.action != "delete" else 0
+    first = (known.latest or 0) + (not again) if known and known.action != "delete" else 0
     fresh = {number for number in refs.versions if number >= first}
     if event and event.after:
         fresh.add(event.after)
@@ -666,8 +671,9 @@ def _push(
     if not parts:
         return Pushed(remote, [], [])
     changes = [change for part in parts for change in part.changes]
-    leases = [f"--force-with-lease={ref}:{old or ''}" for ref, _, old in changes]
-    specs = [f"{new or ''}:{ref}" for ref, new, _ in changes]
+    leases, specs = _words(parts, None if fresh else _MANY)
+    if not fresh and sum(map(len, leases + specs)) > _LONG:
+        leases, specs = _words(parts, 0)
     plain = ("-c", f"remote.{remote}.mirror=false", "-c", "push.pushOption=", "-c", "push.useForceIfIncludes=false")
     options = ("--atomic", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", "--signed=if-asked")
     progress = ("--progress",) if echo is not silent else ()
@@ -695,6 +701,32 @@ def _push(
         _track(repository, remote, parts)
     told = [*warnings, *_replaced(remote, changes)]
     return Pushed(remote, [part.published for part in parts], told, tuple(_said(stderr)))
+
+
+def _words(parts: list[_Part], many: int | None) -> tuple[list[str], list[str]]:
+    """Leases and refspecs. More than `many` new versions or sources are a pattern: a system takes only so many words.
+
+    A pattern has no lease: git refuses by itself to move one of them that is there to what does not follow from it.
+    """
+    leases, specs = [], []
+    for part in parts:
+        root, kinds = prefix(part.published.name), dict[str, list[RefChange]]()
+        for change in part.changes:
+            kinds.setdefault(change.ref.removeprefix(root).partition("/")[0], []).append(change)
+        for kind, changes in kinds.items():
+            numbered = many is not None and kind not in (LIVE, LOG) and len(changes) > many
+            if numbered and all(one.new and not one.old for one in changes):
+                specs.append(f"{root}{kind}/*:{root}{kind}/*")
+                continue
+            leases += [f"--force-with-lease={ref}:{old or ''}" for ref, _, old in changes]
+            specs += [f"{new or ''}:{ref}" for ref, new, _ in changes]
+    return leases, specs
+
+
+_MANY = 10
+"""Versions or sources of one deployment that are pushed one by one."""
+_LONG = 1 << 19
+"""Characters of leases and refspecs from which on patterns stand for whatever they can; Linux takes 2 MB."""
 
 
 def _refused(porcelain: str) -> dict[str, str]:
@@ -911,7 +943,8 @@ def _publish(
         refs = _after(state.refs, record) if record else state.refs
         event = record.event if record else state.event
         if refs.log:
-            parts.append(_part(repository, state.name, refs, event, remote, seen.get(state.name), left))
+            there = seen.get(state.name)
+            parts.append(_part(repository, state.name, refs, event, remote, there, left, len(planned) <= BY_NAME))
     return _push(repository, remote, [part for part in parts if part], echo, fresh=True, patient=patient)
 
 
