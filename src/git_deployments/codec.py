@@ -402,7 +402,7 @@ def _indented(value: object, line: str, quote: Callable[[str], str]) -> str:
     if value is None or value is True or value is False:
         return "null" if value is None else "true" if value else "false"
     inner = line + "  "
-    if isinstance(value, (dict, Mapping)):
+    if isinstance(value, (dict, Mapping)):  # a dict is told at once, another mapping only by its base class
         items = [f"{quote(key)}: {_indented(value[key], inner, quote)}" for key in sorted(value)]
         return f"{{{inner}{f',{inner}'.join(items)}{line}}}" if items else "{}"
     if isinstance(value, (list, tuple)):

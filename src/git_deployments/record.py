@@ -341,6 +341,7 @@ def _window(repository: Repository, state: State, latest: Pointer, oldest: int) 
             for object_ in walk(repository, latest.commit, limit=number - oldest + 1):
                 chain[number] = object_.oid
                 number -= 1
+        repository.reading.forget()
     for number, oid in chain.items():
         indexed = state.refs.versions.get(number, oid)
         if indexed != oid:
