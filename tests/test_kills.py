@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from .soak import tracing
-from .soak.world import SCENES, build, check
+from .soak.world import check, stage
 
 
 @pytest.mark.parametrize(
@@ -16,10 +16,7 @@ from .soak.world import SCENES, build, check
 def test_a_command_that_does_not_come_to_its_end_loses_nothing(tmp_path: Path, name: str, how: str) -> None:
     if not (tracing.CALLS if how in ("tree", "one") else tracing.CAN_REFUSE):
         pytest.skip("system calls are met on Linux alone")
-    scene, world, report = SCENES[name], build(tmp_path / "world"), tmp_path / "report"
-    scene.prepare(world)
-    before = world.refs()
-    _, calls = tracing.run(world.copied(tmp_path / "copy").ada.path, scene.words, 0, how, report)
+    (scene, world, before, calls), report = stage(tmp_path, name, how), tmp_path / "report"
     changes = [nth for nth, line in enumerate(calls, 1) if line[1] in ("rename", "link", "fsync")]
     assert len(changes) >= 4
     met = 0
@@ -34,10 +31,7 @@ def test_a_command_that_does_not_come_to_its_end_loses_nothing(tmp_path: Path, n
 @pytest.mark.skipif(not tracing.CALLS, reason="system calls are met on Linux alone")
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
 def test_a_command_that_is_told_to_end_while_it_holds_locks_leaves_none(tmp_path: Path, how: str) -> None:
-    scene, world, report = SCENES["deploy --push"], build(tmp_path / "world"), tmp_path / "report"
-    scene.prepare(world)
-    before = world.refs()
-    _, calls = tracing.run(world.copied(tmp_path / "copy").ada.path, scene.words, 0, how, report)
+    (scene, world, before, calls), report = stage(tmp_path, "deploy --push", how), tmp_path / "report"
     written = [nth for nth, line in enumerate(calls, 1) if line[-1].endswith(".lock")]
     assert len(written) >= 4
     for nth in (written[0], written[-1]):

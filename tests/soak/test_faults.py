@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from . import SHORT, SOAK, tracing
-from .world import COMMAND, SCENES, World, build, check
+from .world import COMMAND, SCENES, World, build, check, stage
 
 pytestmark = pytest.mark.skipif(not SOAK, reason="long; make soak runs it")
 
@@ -27,10 +27,7 @@ BLOCK = 4096
 @pytest.mark.skipif(not tracing.CAN_REFUSE, reason="how a call is refused is known for Linux on x86_64 only")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_write_that_the_disk_refuses_is_one_line_and_nothing_half_done(tmp_path: Path, name: str) -> None:
-    scene, world, report = SCENES[name], build(tmp_path / "world"), tmp_path / "report"
-    scene.prepare(world)
-    before = world.refs()
-    _, calls = tracing.run(world.copied(tmp_path / "copy").ada.path, scene.words, 0, "ENOSPC", report)
+    (scene, world, before, calls), report = stage(tmp_path, name, "ENOSPC"), tmp_path / "report"
     refused, failed = Counter[str](), 0
     for place, error in enumerate(ERRORS):
         for nth in range(1 + place * STEP // len(ERRORS), len(calls) + 1, STEP):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from . import SEED, SHORT, SOAK, tracing
-from .world import COMMAND, SCENES, Scene, World, build, check
+from .world import COMMAND, SCENES, Scene, World, build, check, stage
 
 pytestmark = pytest.mark.skipif(not SOAK, reason="long; make soak runs it")
 
@@ -28,10 +28,7 @@ SIGNALS = 2 if SHORT else 10
 @pytest.mark.skipif(not tracing.CALLS, reason="system calls are known for Linux on x86_64 and aarch64 only")
 @pytest.mark.parametrize("name", SCENES)
 def test_a_command_killed_at_any_change_of_the_disk_loses_nothing(tmp_path: Path, name: str) -> None:
-    scene, world, report = SCENES[name], build(tmp_path / "world"), tmp_path / "report"
-    scene.prepare(world)
-    before = world.refs()
-    _, calls = tracing.run(world.copied(tmp_path / "copy").ada.path, scene.words, 0, "tree", report)
+    (scene, world, before, calls), report = stage(tmp_path, name, "tree"), tmp_path / "report"
     disk = [nth for nth, line in enumerate(calls, 1) if not line[-1].startswith("pipe:")][::STEP]
     wanted = [("tree", nth) for nth in sorted({*disk, *range(1, len(calls), PIPES)})]
     first = min(int(line[0]) for line in calls)
@@ -119,10 +116,7 @@ def test_a_command_that_is_told_to_end_leaves_no_lock(tmp_path: Path, name: str,
 @pytest.mark.parametrize("name", SCENES)
 def test_a_command_that_is_told_to_end_at_any_change_of_the_disk_leaves_no_lock(tmp_path: Path, name: str) -> None:
     """But at the making of a file: git notes that a lock is its own right after that."""
-    scene, world, report = SCENES[name], build(tmp_path / "world"), tmp_path / "report"
-    scene.prepare(world)
-    before = world.refs()
-    _, calls = tracing.run(world.copied(tmp_path / "copy").ada.path, scene.words, 0, "SIGINT", report)
+    (scene, world, before, calls), report = stage(tmp_path, name, "SIGINT"), tmp_path / "report"
     told = 0
     for nth in [nth for nth, line in enumerate(calls, 1) if not line[1].startswith("open")][::STEP]:
         how = ("SIGINT", "SIGTERM")[nth % 2]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..conftest import Project
+from . import tracing
 
 PREFIX = "refs/deployments/etl/prod/"
 LIVE, LOG = PREFIX + "live", PREFIX + "log"
@@ -99,6 +100,26 @@ def build(path: Path) -> World:
         world.ada.deploy(f"d{number}")
     world.ada.ok("push", "origin")
     return world
+
+
+class Stage(NamedTuple):
+    """A scene that is about to be met at its system calls, each time in a copy of its world."""
+
+    scene: Scene
+    world: World
+    before: tuple[Refs, Refs]
+    """See `World.refs`."""
+    calls: list[list[str]]
+    """What it does to the disk where nothing keeps it from that: see `tracing`."""
+
+
+def stage(path: Path, name: str, how: str) -> Stage:
+    """Prepare a scene below `path`, and play it once."""
+    scene, world = SCENES[name], build(path / "world")
+    scene.prepare(world)
+    before = world.refs()
+    _, calls = tracing.run(world.copied(path / "copy").ada.path, scene.words, 0, how, path / "report")
+    return Stage(scene, world, before, calls)
 
 
 def versions_of(refs: Refs) -> Refs:
