@@ -141,7 +141,7 @@ def test_what_is_there_already_is_no_error(repository: Repository, writer: str) 
 def test_a_directory_that_git_gc_removes_at_that_moment_is_made_again(repository: Repository, writer: str) -> None:
     directory = repository.path / ".git/objects"
     collect = (
-        "import os, sys\n"
+        "import os, sys, time\n"
         "names = [f'{number:02x}' for number in range(256)]\n"
         "print(flush=True)\n"
         "while True:\n"
@@ -150,6 +150,7 @@ def test_a_directory_that_git_gc_removes_at_that_moment_is_made_again(repository
         "            os.rmdir(os.path.join(sys.argv[1], name))\n"
         "        except OSError:\n"
         "            pass\n"
+        "    time.sleep(0.001)\n"
     )
     with subprocess.Popen([sys.executable, "-c", collect, str(directory)], stdout=subprocess.PIPE) as collecting:
         assert collecting.stdout

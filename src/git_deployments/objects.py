@@ -11,6 +11,7 @@ Whichever it is, the objects are on disk and flushed after `finish`, and no ref 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -80,16 +81,19 @@ class Signed:
 
 _T = TypeVar("_T")
 
+_GC_WAIT = 2.0
+"""Seconds in which a write is tried again beside `git gc`, which goes through its 256 directories in a moment."""
+
 
 def _beside_gc(write: Callable[[], _T], failure: type[Exception] = GitFailed) -> _T:
     """Write, and again where `git gc` removed a directory that it had emptied just before a file was to go there."""
-    for _ in range(20):
+    until = time.monotonic() + _GC_WAIT
+    while True:
         try:
             return write()
         except (failure, OSError) as error:
-            if "No such file or directory" not in str(error):
+            if "No such file or directory" not in str(error) or time.monotonic() > until:
                 raise
-    return write()
 
 
 class Loose:
