@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from git_deployments.audit import broken_refs, repair_refs
-from git_deployments.git import DURABLE, SYMBOLIC, GitFailed, text
+from git_deployments.git import DURABLE, GitFailed, text
 from git_deployments.history import Broken
 from git_deployments.names import encode, shown
-from git_deployments.refs import LIVE, LOG, ROOT, SOURCES, Ref, parse_ref, remote_root
+from git_deployments.refs import LIVE, LOG, ROOT, Ref, parse_ref, remote_root
 from git_deployments.repository import Repository
 
 NEWEST = 2000
@@ -35,26 +35,37 @@ class Mended(NamedTuple):
 
 
 def mend(
-    repository: Repository, remote: str, wanted: list[str] | None, whole: bool, there: There, echo: Echo | None
+    repository: Repository,
+    remote: str,
+    wanted: list[str] | None,
+    tips: list[str],
+    whole: bool,
+    there: There,
+    echo: Echo | None,
 ) -> Mended:
     """Bring again what cannot be read of the deployments of these full names, or of all; all broken refs.
 
-    Reads the `NEWEST` of what they are made of, or the `whole`, and asks nothing of the remote where all is well.
-    `there`: the deployments whose log the remote has. Raises `GitFailed` where the remote cannot be asked, `Broken`
-    where it does not have the log of a broken ref: git cannot fetch beside that.
+    `tips`: object ids that all of it is reached from. Reads the `NEWEST` of that, or the `whole`, and asks nothing of
+    the remote where all is well. `there`: the deployments whose log the remote has. Raises `GitFailed` where the
+    remote cannot be asked, `Broken` where it does not have the log of a broken ref: git cannot fetch beside that.
     """
     _forget(repository, broken_refs(repository, remote_root(remote)))
     broken = {ref: parsed for ref in broken_refs(repository) if (parsed := parse_ref(ref))}
     lost = {parsed.name: ref for ref, parsed in broken.items() if parsed.kind == LOG}
-    objects = _mend_objects(repository, remote, wanted, None if whole else NEWEST, bool(lost), echo)
+    objects = _mend_objects(repository, remote, wanted, tips, None if whole else NEWEST, bool(lost), echo)
     return objects._replace(done=(*objects.done, *_mend_refs(repository, remote, broken, lost, there)))
 
 
 def _mend_objects(
-    repository: Repository, remote: str, wanted: list[str] | None, commits: int | None, anyway: bool, echo: Echo | None
+    repository: Repository,
+    remote: str,
+    wanted: list[str] | None,
+    tips: list[str],
+    commits: int | None,
+    anyway: bool,
+    echo: Echo | None,
 ) -> Mended:
     """`anyway`: nothing here says what a log was at, so nothing says what there is to read."""
-    tips = _tips(repository, remote, wanted)
     damage = repository.git.unreadable(tips, commits) if tips else None
     if damage is None and not anyway:
         return Mended()
@@ -88,20 +99,6 @@ def _forget(repository: Repository, refs: Iterable[str]) -> None:
     for ref in refs:
         if not (repository.git.line("rev-parse", "-q", "--verify", ref) or "").strip("0"):
             os.unlink(os.path.join(repository.layout.common_dir, *ref.split("/")))
-
-
-def _tips(repository: Repository, remote: str, wanted: list[str] | None) -> list[str]:
-    """Ids that all else is reached from; the code, which `sources/<n>` are, is not ours to look at."""
-    tips = dict[str, None]()
-    for root in (ROOT, remote_root(remote)):
-        patterns = [f"{root}**/{kind}" for kind in (LOG, LIVE)]
-        if wanted is not None:
-            patterns = [f"{root}{encode(name)}" for name in wanted]
-        for ref, oid in repository.git.refs(*patterns) if patterns else ():
-            parsed = parse_ref(ref, root)
-            if parsed and parsed.kind != SOURCES and oid != SYMBOLIC:
-                tips[oid] = None
-    return list(tips)
 
 
 def _fetch_again(repository: Repository, remote: str, wanted: list[str] | None, echo: Echo | None) -> None:

@@ -16,7 +16,7 @@ from git_deployments.audit import incoming, signature_problems
 from git_deployments.checkout import default_remote
 from git_deployments.codec import Malformed, parse_event
 from git_deployments.errors import NO, Contested, DeploymentsError
-from git_deployments.git import GitFailed, Locked, LostRace, RefChange, lock_in_the_way, text
+from git_deployments.git import SYMBOLIC, GitFailed, Locked, LostRace, RefChange, lock_in_the_way, text
 from git_deployments.guard import OVERTAKEN
 from git_deployments.history import (
     BY_NAME,
@@ -263,12 +263,12 @@ def fetch(repository: Repository, remote: str, wanted: list[str] | None = None, 
     published (the tracking ref then stays), `UnknownDeployment`, `GitFailed`.
     """
     check_remote(repository, remote)
-    return _look(repository, remote, _names_at(repository, remote, wanted) if wanted else None, echo)
+    found = _names_at(repository, remote, wanted) if wanted else None
+    return _look(repository, remote, found, last_seen(repository, remote, found), echo)
 
 
-def _look(repository: Repository, remote: str, wanted: list[str] | None, echo: Echo) -> Fetched:
-    """`wanted`: full names."""
-    seen = last_seen(repository, remote, wanted)
+def _look(repository: Repository, remote: str, wanted: list[str] | None, seen: Seen, echo: Echo) -> Fetched:
+    """`wanted`: full names. `seen`: what was last seen of these."""
     before = seen.tracked
     _fetch(repository, remote, wanted, echo)
     after = tracked(repository, remote, wanted)
@@ -378,15 +378,19 @@ def pull(
     check_remote(repository, remote)
     wanted = _names_at(repository, remote, wanted) if wanted else None
     watched = None if echo is silent else echo
-    mended = mend(repository, remote, wanted, repair, lambda: _names_there(repository, remote), watched)
-    seen = tracked(repository, remote, wanted)
-    fetched = _look(repository, remote, wanted, echo)
-    differing = _differing(repository, fetched.tracked)
-    record_moves(repository, list(differing), seen)
+    here, seen = read_refs(repository, wanted, index=False), last_seen(repository, remote, wanted)
+    tips = _tips(here.values(), seen.tracked.values())
+    mended = mend(repository, remote, wanted, tips, repair, lambda: _names_there(repository, remote), watched)
+    if mended.done:
+        here, seen = read_refs(repository, wanted, index=False), last_seen(repository, remote, wanted)
+    fetched = _look(repository, remote, wanted, seen, echo)
+    # A deployment that was written here since it was read is as if it had been written after the pull.
+    differing = _differing(here, fetched.tracked)
+    record_moves(repository, list(differing), seen.tracked)
     for attempt in range(store.TRIES):
         if attempt:
-            differing = _differing(repository, fetched.tracked)
-        integrations = _integrations(repository, remote, differing, seen)
+            differing = _differing(read_refs(repository, wanted, index=False), fetched.tracked)
+        integrations = _integrations(repository, remote, differing, seen.tracked)
         changes = [change for one in integrations for change in one.changes]
         try:
             _move(repository, changes)
@@ -435,12 +439,17 @@ def _rank(change: RefChange) -> int:
     return {LIVE: 2, LOG: 3}.get(last, 1 if "/versions/" in change.ref else 0)
 
 
-def _differing(repository: Repository, there: Mapping[str, Tracked]) -> dict[str, Tracked]:
+def _tips(here: Iterable[Refs], there: Iterable[Tracked]) -> list[str]:
+    """Ids that all else is reached from; the code, which `sources/<n>` are, is not ours to look at."""
+    ids = [oid for refs in here for oid in (refs.log, refs.live, *refs.versions.values())]
+    ids += [oid for one in there for oid in (one.log, one.live)]
+    return list(dict.fromkeys(oid for oid in ids if oid and oid != SYMBOLIC))
+
+
+def _differing(here: Mapping[str, Refs], there: Mapping[str, Tracked]) -> dict[str, Tracked]:
     """What is not here as it is at the remote. `versions/<n>` are not looked at: of many deployments they are most."""
-    names = list(there)
-    found = read_refs(repository, names if len(names) <= BY_NAME else None, index=False)
-    here = {name: (refs.log, refs.live) for name, refs in found.items()}
-    return {name: one for name, one in there.items() if here.get(name) != (one.log, one.live)}
+    as_here = {name: (refs.log, refs.live) for name, refs in here.items()}
+    return {name: one for name, one in there.items() if as_here.get(name) != (one.log, one.live)}
 
 
 def _integrations(
@@ -785,7 +794,7 @@ def _push_failure(
         return Declined(f"{shown(remote)} refused the push: {shown(words or reasons)}; nothing was published")
     names_ = [part.published.name for part in parts]
     try:
-        now = _look(repository, remote, names_, silent).tracked
+        now = _look(repository, remote, names_, last_seen(repository, remote, names_), silent).tracked
     except DeploymentsError as error:
         return error
     for part in parts:
