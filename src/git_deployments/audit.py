@@ -367,15 +367,11 @@ def _document_problems(
     except DeploymentsError as error:
         yield str(error)
         return
-    wrong = [key for key, value in document.items() if not _is_of_type(value, _TYPES[key])]
+    wrong = [key for key, value in document.items() if type(value) not in _TYPES[key]]
     if wrong:
         yield f"{file}: {', '.join(wrong)} of the wrong type"
     elif canonical is None:
         yield f"{file} is not canonical JSON"
-
-
-def _is_of_type(value: Json, types: tuple[type, ...]) -> bool:
-    return isinstance(value, types) and not (isinstance(value, bool) and bool not in types)
 
 
 def _damage(object_: Object) -> Iterator[str]:
