@@ -657,7 +657,8 @@ def test_a_lock_that_goes_is_waited_for(runner: Git) -> None:
 
 
 def test_a_lock_that_stays_is_named(runner: Git, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(git, "LOCK_WAIT", ("-c", "core.filesRefLockTimeout=50", "-c", "core.packedRefsTimeout=50"))
+    short = {word: f"{word.partition('=')[0]}=50" for word in git.LOCK_WAIT if word != "-c"}
+    monkeypatch.setattr(git, "MOVE_REFS", tuple(short.get(word, word) for word in git.MOVE_REFS))
     oid = head(runner)
     runner.move_refs([RefChange(f"{ROOT}/live", oid, None)])
     for name, change in (

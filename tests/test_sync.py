@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from git_deployments import sync
+
 from .benchmarks.histories import Plan, history
 from .conftest import Project, Result
 
@@ -568,7 +570,10 @@ def test_an_unpublished_number_is_shown_as_provisional(shared: Team) -> None:
     assert "?" not in shared.bob.ok("versions", "prod").out
 
 
-def test_a_lock_on_what_was_last_seen_that_stays_is_named_and_goes_once_it_is_old(shared: Team) -> None:
+def test_a_lock_on_what_was_last_seen_that_stays_is_named_and_goes_once_it_is_old(
+    shared: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "LOCK_PATIENCE", 0.5)
     shared.ada.deploy("d4", "--push")
     lock = shared.bob.path / ".git/refs/remote-deployments/origin/etl/prod/log.lock"
     lock.touch()
