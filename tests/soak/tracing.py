@@ -15,6 +15,7 @@ import errno
 import os
 import platform
 import signal
+import stat
 import struct
 import subprocess
 import sys
@@ -63,11 +64,12 @@ def _counts(pid: int, name: str, arguments: list[int]) -> str | None:
     if name in ("open", "openat"):
         return "" if arguments[1 if name == "open" else 2] & (os.O_CREAT | os.O_TRUNC) else None
     if name in ("write", "writev", "pwrite64"):
+        descriptor = f"/proc/{pid}/fd/{arguments[0]}"
         try:
-            target = os.readlink(f"/proc/{pid}/fd/{arguments[0]}")
+            target, mode = os.readlink(descriptor), os.stat(descriptor).st_mode
         except OSError:
             return None
-        return None if target.startswith(("/dev/", "socket:", "anon_inode:")) else target
+        return target if stat.S_ISREG(mode) or stat.S_ISFIFO(mode) else None
     return ""
 
 
