@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -139,6 +139,7 @@ VALUES = st.recursive(
 
 
 @settings(max_examples=250, deadline=None)
+@example({"$ref": "#/definitions/A"}, {"anyOf": [{"$ref": "#/definitions/A"}, {}]}, None, False)
 @given(PLAIN_SCHEMAS, PLAIN_SCHEMAS, VALUES, st.booleans())
 def test_the_cheap_answer_never_hides_a_mismatch(schema: Any, definition: Any, value: Any, required: bool) -> None:
     whole: Any = {"type": "object", "properties": {"x": schema}, "required": ["x"], "definitions": {"A": definition}}

@@ -103,8 +103,11 @@ def needs_validation(parameters: Mapping[str, Json], schema: Mapping[str, Json],
     if not (isinstance(known, dict) and isinstance(definitions, dict) and isinstance(names, list)):
         return True
     try:
-        plain = _is_plain_whole(schema) and all(
-            _is_plain(part, definitions) for part in (*known.values(), *definitions.values())
+        plain = (
+            _is_plain_whole(schema)
+            and all(_is_plain(part, definitions) for part in known.values())
+            # One that refers to a definition may come back to itself without end, which jsonschema finds.
+            and all(_is_plain(part, {}) for part in definitions.values())
         )
         missing = required and any(name not in parameters for name in names)
         given = ((value, known[name]) for name, value in parameters.items() if name in known)
@@ -196,7 +199,7 @@ def _plainly_satisfies(value: Json, key: str, wanted: Json, definitions: Mapping
     if key == "additionalProperties" and wanted is not True:
         return not isinstance(value, dict) or all(_plainly_fits(one, wanted, definitions) for one in value.values())
     if key == "$ref":
-        # Without definitions it goes no further: references of references could double at each level.
+        # Without definitions it goes no further: plain ones refer to none.
         return _plainly_fits(value, definitions.get(str(wanted)[len(_HERE) :]), {})
     return key in _NOTES or key == "additionalProperties"
 
