@@ -219,7 +219,7 @@ def _check_versions(repository: Repository, state: State, chain: Chain) -> Findi
         return
     number = start.number
     for block in _blocks(walk(repository, start.commit)):
-        documents = _read_documents(repository, block)
+        documents = Documents(repository, block)
         for object_ in block:
             version = parse_version(object_)
             if version.number != number or version.name != state.name:
@@ -266,63 +266,90 @@ Settings = dict[str, tuple[list[str], Json]]
 """What was found of the settings in a tree: most events leave them as they were, and most deployments have the same."""
 
 
-def _read_documents(repository: Repository, commits: list[Object], settings: Settings | None = None) -> Documents:
-    """Trees of the commits and what stands in them, by id; what is missing is left out."""
-    trees = repository.reading.many(tree for tree, _ in map(tree_and_parents, commits) if tree)
-    blobs: dict[str, None] = {}
-    for tree in trees.values():
-        if tree.kind == "tree":
-            blobs.update((entry.oid, None) for entry in parse_tree(tree) if entry.mode != _GITLINK_MODE)
-    return Documents(repository, trees, list(blobs), settings)
-
-
 class Documents:
-    """Objects by id. Documents are read ahead where that costs little memory, else when they are asked for.
-
-    Of one that is too large there is only how large it is.
-    """
+    """What stands in the trees of commits: read ahead where it is much and costs little memory, else when asked for."""
 
     def __init__(
-        self, repository: Repository, trees: Mapping[str, Object], blobs: list[str], settings: Settings | None = None
+        self, repository: Repository, commits: list[Object], settings: Settings | None = None, hashed: bool = False
     ) -> None:
-        self._found = dict(trees)
         self.settings: Settings = {} if settings is None else settings
-        self._reading = repository.reading
-        self._largest = repository.number("maxSnapshotSize", MAX_SNAPSHOT)
-        self._blobs = set(blobs)
-        sizes = repository.reading.sizes(blobs) if len(blobs) > _FEW else {}
-        if sizes and max(sizes.values()) <= self._largest and sum(sizes.values()) <= _HELD:
-            self._found.update(repository.reading.many(blobs, sizes))
+        self.hashed = hashed
+        """git made the ids out of the content just now, as it does with all that comes over the wire."""
+        self._repository = repository
+        self._few = len(commits) <= _FEW
+        self._trees: dict[str, list[TreeEntry] | None] = {}
+        self._documents: dict[str, Object] = {}
+        if not self._few:
+            self._read_ahead(commits)
 
-    def get(self, oid: str) -> Object | None:
-        """The object; None where it is missing or cannot be read."""
-        found = self._found.get(oid)
-        if found or oid not in self._blobs:
+    def _read_ahead(self, commits: list[Object]) -> None:
+        reading = self._repository.reading
+        found = reading.many(tree for tree, _ in map(tree_and_parents, commits) if tree)
+        self._trees = {oid: self._entries(tree) for oid, tree in found.items()}
+        named = {entry.oid for tree in self._trees.values() for entry in tree or () if entry.mode != _GITLINK_MODE}
+        sizes = reading.sizes(sorted(named))
+        if sizes and max(sizes.values()) <= self._largest and sum(sizes.values()) <= _HELD:
+            self._documents = reading.many(sizes, sizes)
+
+    @property
+    def _largest(self) -> int:
+        return self._repository.number("maxSnapshotSize", MAX_SNAPSHOT)
+
+    def entries(self, tree: str) -> list[TreeEntry] | None:
+        """Of a tree; None where it is missing or cannot be read."""
+        if tree not in self._trees:
+            try:
+                self._trees[tree] = self._entries(self._repository.reading.object(tree))
+            except Damaged:
+                self._trees[tree] = None
+        return self._trees[tree]
+
+    def _entries(self, tree: Object) -> list[TreeEntry] | None:
+        try:
+            return None if any(self.damage(tree)) else parse_tree(tree)
+        except Malformed:
+            return None
+
+    def document(self, oid: str) -> Object | None:
+        """The object; None where it is missing or cannot be read. Of one that is too large only how large it is."""
+        found = self._documents.get(oid)
+        if found:
             return found
         try:
-            found = self._reading.object(oid, self._largest)
+            found = self._repository.reading.object(oid, self._largest)
         except Oversized as large:
             return Object(oid, _OVERSIZED, b"%d" % large.size)
         except Damaged:
             return None
-        if len(self._blobs) <= _FEW:
-            self._found[oid] = found
+        if self._few:
+            self._documents[oid] = found
         return found
+
+    def damage(self, object_: Object) -> Iterator[str]:
+        """git reads objects without looking whether their content still has their id."""
+        if self.hashed:
+            return
+        import hashlib
+
+        kind = hashlib.sha1 if len(object_.oid) == 40 else hashlib.sha256
+        header = f"{object_.kind} {len(object_.data)}\0".encode()
+        if kind(header + object_.data).hexdigest() != object_.oid:
+            yield f"object {object_.oid} is damaged: its content is not what its id says"
 
 
 _FEW = 32
-"""Documents that are asked for one by one: no process starts."""
+"""Commits whose trees and documents are asked for one by one: no process starts."""
 
 
 def version_problems(commit: Object, version: Version, documents: Documents) -> Iterator[str]:
     """Rules on one version commit alone. `documents` holds its tree and blobs by id."""
-    yield from _damage(commit)
+    yield from documents.damage(commit)
     parents = tree_and_parents(commit)[1]
     if len(parents) > 1:
         yield "it has more than one parent"
     if version.number > 1 and not parents:
         yield f"it has no parent; v{version.number - 1} belongs there"
-    entries = _entries(version.tree, documents)
+    entries = documents.entries(version.tree)
     if entries is None:
         yield f"its tree {version.tree} is missing or cannot be read"
         return
@@ -341,26 +368,18 @@ def version_problems(commit: Object, version: Version, documents: Documents) -> 
 _GITLINK_MODE = "160000"
 
 
-def _entries(tree: str, documents: Documents) -> list[TreeEntry] | None:
-    found = documents.get(tree)
-    try:
-        return parse_tree(found) if found and not list(_damage(found)) else None
-    except Malformed:
-        return None
-
-
 def _document_problems(
     entries: list[TreeEntry], file: str, keys: Mapping[str, Json], documents: Documents
 ) -> Iterator[str]:
     oid = next((entry.oid for entry in entries if entry.name == file), "")
-    found = documents.get(oid)
+    found = documents.document(oid) if oid else None
     if found is None:
         yield f"its {file} ({oid or 'no entry of its tree'}) is missing or cannot be read"
         return
     if found.kind == _OVERSIZED:
         yield f"its {file} has {found.data.decode()} bytes, more than deployments.maxSnapshotSize allows"
         return
-    yield from _damage(found)
+    yield from documents.damage(found)
     canonical = canonical_document(found, keys)
     try:
         document = canonical or parse_document(found, keys)
@@ -372,16 +391,6 @@ def _document_problems(
         yield f"{file}: {', '.join(wrong)} of the wrong type"
     elif canonical is None:
         yield f"{file} is not canonical JSON"
-
-
-def _damage(object_: Object) -> Iterator[str]:
-    """git reads objects without looking whether their content still has their id."""
-    import hashlib
-
-    kind = "sha1" if len(object_.oid) == 40 else "sha256"
-    header = f"{object_.kind} {len(object_.data)}\0".encode()
-    if hashlib.new(kind, header + object_.data).hexdigest() != object_.oid:
-        yield f"object {object_.oid} is damaged: its content is not what its id says"
 
 
 def _check_codes(repository: Repository, state: State, chain: Chain) -> Findings:
@@ -440,7 +449,7 @@ def _check_log(repository: Repository, state: State, chain: Chain) -> Findings:
         return
     newer: tuple[Object, Event] | None = None
     for block in _blocks(_log(repository, state.refs.log)):
-        documents = _read_documents(repository, [object_ for object_, _ in block])
+        documents = Documents(repository, [object_ for object_, _ in block])
         for object_, event in block:
             if newer:
                 yield from _found_in_log(state, newer, event, chain)
@@ -477,7 +486,7 @@ def _found_in_log(state: State, newer: tuple[Object, Event], older: Event | None
 
 def _event_alone(commit: Object, event: Event, documents: Documents) -> Iterator[str]:
     """Rules on one event that need no other event."""
-    yield from _damage(commit)
+    yield from documents.damage(commit)
     if event.tree not in documents.settings:
         documents.settings[event.tree] = _settings_problems(event.tree, documents)
     problems, paused = documents.settings[event.tree]
@@ -488,13 +497,13 @@ def _event_alone(commit: Object, event: Event, documents: Documents) -> Iterator
 
 def _settings_problems(tree: str, documents: Documents) -> tuple[list[str], Json]:
     """Rules on the tree of an event; and what its settings say of `paused`, where they are right."""
-    entries = _entries(tree, documents)
+    entries = documents.entries(tree)
     if entries is None:
         return [f"its tree {tree} is missing or cannot be read"], None
     problems = list(_document_problems(entries, SETTINGS_FILE, SETTINGS, documents))
     if [(entry.name, entry.mode) for entry in entries] != [(SETTINGS_FILE, "100644")]:
         problems.insert(0, f"its tree holds something else than {SETTINGS_FILE}")
-    found = next((documents.get(entry.oid) for entry in entries), None)
+    found = next((documents.document(entry.oid) for entry in entries), None)
     return problems, None if problems or found is None else parse_document(found, SETTINGS)["paused"]
 
 
@@ -705,23 +714,28 @@ class Incoming(NamedTuple):
 
 
 def incoming(
-    repository: Repository, name: str, tip: str, known: Event | None, settings: Settings | None = None
+    repository: Repository,
+    name: str,
+    tip: str,
+    known: Event | None,
+    settings: Settings | None = None,
+    hashed: bool = False,
 ) -> Incoming:
     """Check the events from `tip` back to `known`, and the versions that they made.
 
     `known` (None: nothing) is checked already. What does not follow from it is not checked any further. `settings`:
-    what was found before, for many deployments that are checked one after the other.
+    what was found before, for many deployments that are checked one after the other. `hashed`: see `Documents`.
     Raises what reading raises.
     """
     newest = parse_event(repository.reading.object(tip))
     chain: Chain = {}
     events: list[Mark] = []
-    problems = list(_incoming_versions(repository, name, newest, known, chain))
+    problems = list(_incoming_versions(repository, name, newest, known, chain, hashed))
     follows = known is None
     newer: tuple[Object, Event] | None = None
     for block in _blocks(_log(repository, tip, known, newest)):
         _add_moved_to(repository, chain, newest, [event for _, event in block])
-        documents = _read_documents(repository, [object_ for object_, _ in block], settings)
+        documents = Documents(repository, [object_ for object_, _ in block], settings, hashed)
         for object_, event in block:
             if newer:
                 problems += _incoming_event_problems(name, newer, event, chain)
@@ -737,7 +751,7 @@ def incoming(
 
 
 def _incoming_versions(
-    repository: Repository, name: str, newest: Event, known: Event | None, chain: Chain
+    repository: Repository, name: str, newest: Event, known: Event | None, chain: Chain, hashed: bool
 ) -> Iterator[str]:
     """Problems of the versions that are new, newest first; `chain` is filled with them."""
     base, last = (known.latest or 0, known.latest_commit) if known else (0, None)
@@ -745,7 +759,7 @@ def _incoming_versions(
     if start is None or number <= base:
         return
     for block in _blocks(walk(repository, start, limit=number - base)):
-        documents = _read_documents(repository, block)
+        documents = Documents(repository, block, hashed=hashed)
         for object_ in block:
             version = parse_version(object_)
             if version.number != number or version.name != name:

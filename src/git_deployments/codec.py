@@ -124,36 +124,38 @@ def parse_trailers(paragraph: str) -> dict[str, str]:
 def parse_commit(object_: Object) -> Commit:
     """Take a raw commit apart. Raises `Malformed`.
 
-    git sees parents only between the tree and the author; one that stands elsewhere keeps nothing alive.
+    Its author and committer follow the parents, as git writes them. A parent that stands elsewhere keeps nothing alive.
     """
     if object_.kind != "commit":
         raise Malformed(object_.oid, f"a {object_.kind} stands where a commit belongs")
-    head, _, message = object_.data.decode("utf-8", "replace").partition("\n\n")
-    tree, parents = "", list[str]()
-    people: dict[str, Identity] = {}
-    for line in head.split("\n"):
-        key, _, value = line.partition(" ")
-        if key == "tree":
-            tree = tree or value
-        elif key == "parent" and tree and not people:
-            parents.append(value)
-        elif key == "parent":
-            raise Malformed(object_.oid, "a parent stands where git sees none")
-        elif key in ("author", "committer"):
-            people.setdefault(key, parse_identity(value))
-    if not tree or len(people) != 2:
+    tree, parents, end = _links(object_.data)
+    head, _, message = object_.data[end:].decode("utf-8", "replace").partition("\n\n")
+    if head.startswith("parent ") or "\nparent " in head:
+        raise Malformed(object_.oid, "a parent stands where git sees none")
+    author, _, rest = head.partition("\n")
+    committer = rest.partition("\n")[0]
+    if not tree or not author.startswith("author ") or not committer.startswith("committer "):
         raise Malformed(object_.oid, "it lacks a tree, an author or a committer")
     if not all(map(is_id, (tree, *parents))):
         raise Malformed(object_.oid, "its tree or a parent is no object id")
-    return Commit(object_.oid, tree, tuple(parents), people["author"], people["committer"], message)
+    return Commit(object_.oid, tree, parents, parse_identity(author[7:]), parse_identity(committer[10:]), message)
 
 
 def tree_and_parents(object_: Object) -> tuple[str, tuple[str, ...]]:
     """What `parse_commit` says of these two, for commits that are parsed elsewhere; no tree is empty."""
-    head = object_.data.partition(b"\n\n")[0] if object_.kind == "commit" else b""
-    lines = head.decode("ascii", "replace").split("\n")
-    tree = next((line[5:] for line in lines if line.startswith("tree ")), "")
-    return tree, tuple(line[7:] for line in lines if line.startswith("parent "))
+    return _links(object_.data)[:2] if object_.kind == "commit" else ("", ())
+
+
+def _links(commit: bytes) -> tuple[str, tuple[str, ...], int]:
+    """The tree and the parents that git sees: the first line and those right after it. And where these end."""
+    if not commit.startswith(b"tree "):
+        return "", (), 0
+    end = commit.find(b"\n") + 1
+    tree, parents = commit[5 : end - 1].decode("ascii", "replace"), list[str]()
+    while commit.startswith(b"parent ", end) and (after := commit.find(b"\n", end) + 1):
+        parents.append(commit[end + 7 : after - 1].decode("ascii", "replace"))
+        end = after
+    return tree, tuple(parents), end
 
 
 def parse_identity(line: str) -> Identity:

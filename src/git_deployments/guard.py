@@ -239,7 +239,7 @@ def _incoming(repository: Repository, push: _Push, known: Event | None, settings
     assert log is not None
     if known and log == known.commit:
         return Incoming(known, [], True, [], {})
-    return incoming(repository, push.name, log, known, settings)
+    return incoming(repository, push.name, log, known, settings, hashed=True)
 
 
 def _without_log(repository: Repository, rules: Rules, push: _Push) -> Iterator[str]:

@@ -19,6 +19,7 @@ from git_deployments.codec import (
     parse_event,
     parse_tree,
     parse_version,
+    tree_and_parents,
 )
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import SYMBOLIC, Damaged, GitFailed, Object, text
@@ -517,14 +518,10 @@ def walk(repository: Repository, start: str, skip: int = 0, limit: int | None = 
 
 
 def _first_parent(object_: Object) -> str | None:
-    commit = object_.data
-    tree_end = commit.find(b"\n") + 1
-    if not commit.startswith(b"parent ", tree_end):
-        return None
-    parent = commit[tree_end + 7 : commit.find(b"\n", tree_end)].decode("ascii", "replace")
-    if not is_id(parent):
+    parents = tree_and_parents(object_)[1]
+    if parents and not is_id(parents[0]):
         raise Malformed(object_.oid, "its parent is no object id")
-    return parent
+    return parents[0] if parents else None
 
 
 def versions(repository: Repository, state: State, limit: int | None = None) -> Iterator[Version]:
