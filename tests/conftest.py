@@ -6,8 +6,11 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,15 +44,66 @@ SEALED = {
 KEPT = ("PATH", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH")
 
 
+MEMORY = Path("/dev/shm")
+_ENOUGH = 4 << 30
+"""Bytes that must be free there; all tests together leave less than one gigabyte."""
+
+
+def pytest_configure() -> None:
+    """Repositories go into memory where it is large enough and programs may run: no test is about a slow disk."""
+    with contextlib.suppress(OSError):
+        if {"PYTEST_DEBUG_TEMPROOT", "PYTEST_XDIST_WORKER"}.isdisjoint(os.environ) and _runs_programs(MEMORY):
+            os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
+
+
+def _runs_programs(place: Path) -> bool:
+    """Whether it does, and has enough room. Raises `OSError` where it is not there or runs none."""
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        program = Path(folder, "program")
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        subprocess.run([program], check=True)
+    return shutil.disk_usage(place).free > _ENOUGH
+
+
 @pytest.fixture(autouse=True)
 def sealed(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No variable of the machine reaches a test but those that programs need to start."""
+    seal(monkeypatch, tmp_path_factory.getbasetemp())
+
+
+def seal(patch: pytest.MonkeyPatch, home: Path) -> None:
+    """The environment of every test, and nothing else."""
     for variable in list(os.environ):
         if variable not in KEPT and not variable.startswith(("PYTEST", "COV")):
-            monkeypatch.delenv(variable)
-    for variable, value in SEALED.items():
-        monkeypatch.setenv(variable, value)
-    monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp()))
+            patch.delenv(variable)
+    for variable, value in {**SEALED, "HOME": str(home)}.items():
+        patch.setenv(variable, value)
+
+
+Make = Callable[[Path], object]
+"""Puts repositories into an empty folder, or a repository where there is no folder yet."""
+
+
+def prepared(path: Path, make: Make, home: Path | None = None) -> None:
+    """Put at `path` what `make` puts there: it is made once for all tests of a process, and copied for each.
+
+    Whose configuration names its own place names the new one. `home`: the folder of all tests, where no test runs yet.
+    """
+    home = home or Path(os.environ["HOME"])
+    template = home / "prepared" / f"{make.__module__}.{make.__qualname__}"
+    if not template.exists():
+        template.parent.mkdir(exist_ok=True)
+        with pytest.MonkeyPatch.context() as patch:
+            seal(patch, home)
+            try:
+                make(template)
+            except BaseException:
+                shutil.rmtree(template, ignore_errors=True)
+                raise
+    shutil.copytree(template, path, symlinks=True, dirs_exist_ok=True)
+    for config in path.glob("**/config"):
+        config.write_text(config.read_text().replace(str(template), str(path)))
 
 
 class Repository:
@@ -165,18 +219,32 @@ class Project(Repository):
         return self.ok("deploy", *options)
 
 
-@pytest.fixture
-def project(repository: Repository) -> Project:
-    """A repository with one commit, and our commands."""
-    made = Project(repository.path)
+def started(path: Path) -> Project:
+    """A new repository with one commit, and our commands."""
+    subprocess.run(["git", "init", "-q", "-b", "main", str(path)], check=True)
+    made = Project(path)
     made.commit("Start", README="a project\n")
     return made
 
 
-@pytest.fixture
-def versions(project: Project) -> Project:
-    """Three versions of etl/prod, each from a commit of its own; v3 is live."""
+def three_versions(path: Path) -> Project:
+    """A new repository with three versions of etl/prod, each from a commit of its own; v3 is live."""
+    made = started(path)
     for number in (1, 2, 3):
-        project.commit(f"Change {number}", code=f"{number}\n")
-        project.deploy(f"d{number}", version=f"0.0.{number}")
-    return project
+        made.commit(f"Change {number}", code=f"{number}\n")
+        made.deploy(f"d{number}", version=f"0.0.{number}")
+    return made
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A repository with one commit, and our commands."""
+    prepared(tmp_path / "repository", started)
+    return Project(tmp_path / "repository")
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> Project:
+    """Three versions of etl/prod, each from a commit of its own; v3 is live."""
+    prepared(tmp_path / "repository", three_versions)
+    return Project(tmp_path / "repository")

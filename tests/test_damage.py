@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 import zlib
@@ -17,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-from .conftest import HASH, WIDTH, Project
+from .conftest import HASH, WIDTH, Project, prepared, three_versions
 
 PREFIX = "refs/deployments/etl/prod"
 LIMIT = 20
@@ -88,20 +87,14 @@ def run(project: Project, *commands: list[str]) -> list[Ran]:
     return ran
 
 
+def rolled(path: Path) -> None:
+    three_versions(path).ok("rollback", "prod", "-m", "wrong totals")
+
+
 @pytest.fixture
-def rolled_back(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A copy of one history: three versions and a rollback to v2."""
-    template = tmp_path_factory.getbasetemp() / "damage-template"
-    if not template.exists():
-        making = Project(template.with_suffix(".new"))
-        making.path.mkdir()
-        making.git("init", "-q", "-b", "main")
-        for number in (1, 2, 3):
-            making.commit(f"Change {number}", code=f"{number}\n")
-            making.deploy(f"d{number}", version=f"0.0.{number}")
-        making.ok("rollback", "prod", "-m", "wrong totals")
-        making.path.rename(template)
-    shutil.copytree(template, tmp_path / "copy")
+def rolled_back(tmp_path: Path) -> Project:
+    """Three versions and a rollback to v2."""
+    prepared(tmp_path / "copy", rolled)
     return Project(tmp_path / "copy")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import time
 import zlib
@@ -28,22 +27,6 @@ SETTINGS = "settings.json"
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else writes here, so the two readings that must agree need no real pause between them."""
     monkeypatch.setattr(history, "PAUSE", 0.001)
-
-
-@pytest.fixture
-def versions(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Three versions of etl/prod, v3 live: a copy, since hardly any test here needs history of its own."""
-    template = tmp_path_factory.getbasetemp() / "fsck-template"
-    if not template.exists():
-        making = Project(template.with_suffix(".new"))
-        making.path.mkdir()
-        making.git("init", "-q", "-b", "main")
-        for number in (1, 2, 3):
-            making.commit(f"Change {number}", code=f"{number}\n")
-            making.deploy(f"d{number}", version=f"0.0.{number}")
-        making.path.rename(template)
-    shutil.copytree(template, tmp_path / "copy")
-    return Project(tmp_path / "copy")
 
 
 # What fsck says, and what plain git can make

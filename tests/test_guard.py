@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,7 @@ from git_deployments import guard
 from git_deployments.git import RefChange
 from git_deployments.repository import Repository
 
-from .conftest import Project, Result
+from .conftest import Project, Result, prepared
 from .test_sync_http import bare, serving
 
 PREFIX = "refs/deployments/etl/prod"
@@ -70,6 +69,7 @@ class Hub:
 
 def build(path: Path) -> None:
     """What all tests start from."""
+    path.mkdir()
     hub = bare(path / "hub.git")
     hub.ok("hook", "install")
     subprocess.run(["git", "clone", "-q", str(hub.path), str(path / "ada")], check=True, capture_output=True)
@@ -82,25 +82,9 @@ def build(path: Path) -> None:
     ada.ok("rollback", "prod", "2", "-m", "bad", "--push")
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("guarded") / "template"
-    path.mkdir()
-    return path
-
-
-def copied(template: Path, path: Path) -> Path:
-    """The template is made by the first test that needs it, in the sealed environment that all tests have."""
-    if not (template / "ada").exists():
-        build(template)
-    for name in ("hub.git", "ada"):
-        shutil.copytree(template / name, path / name)
-    return path
-
-
 @pytest.fixture(params=["file", "http"])
-def either(request: pytest.FixtureRequest, template: Path, tmp_path: Path) -> Iterator[Hub]:
-    copied(template, tmp_path)
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hub]:
+    prepared(tmp_path, build)
     with serving(tmp_path) as server:
         url = f"{server.url}/hub.git" if request.param == "http" else f"file://{tmp_path}/hub.git"
         Project(tmp_path / "ada").git("remote", "set-url", "origin", url)
@@ -113,9 +97,9 @@ def hub(near: Hub) -> Hub:
 
 
 @pytest.fixture
-def near(template: Path, tmp_path: Path) -> Hub:
+def near(tmp_path: Path) -> Hub:
     """The same, over the file system alone: for what has nothing to do with the way there."""
-    copied(template, tmp_path)
+    prepared(tmp_path, build)
     url = f"file://{tmp_path}/hub.git"
     Project(tmp_path / "ada").git("remote", "set-url", "origin", url)
     return Hub(tmp_path, url)

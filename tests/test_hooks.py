@@ -23,16 +23,19 @@ PREFIX = "refs/deployments/etl/prod"
 LIVE, LOG = f"{PREFIX}/live", f"{PREFIX}/log"
 
 
-@pytest.fixture
-def team(tmp_path: Path) -> Team:
-    """A guarded hub with two published versions, and two clones that know them."""
-    made = Team(tmp_path)
+def guard(path: Path) -> None:
+    made = Team(path)
     made.hub.ok("hook", "install")
     for number in (1, 2):
         made.ada.deploy(f"d{number}", version=f"0.0.{number}")
     made.ada.ok("push")
     made.bob.ok("pull")
-    return made
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Team:
+    """A guarded hub with two published versions, and two clones that know them."""
+    return Team(tmp_path, guard)
 
 
 def push(project: Project, *specs: str) -> Result:

@@ -11,27 +11,31 @@ import pytest
 
 from git_deployments import mend
 
-from .conftest import Project
+from .conftest import Project, prepared, three_versions
 from .test_damage import damage, loose
 
 PREFIX = "refs/deployments/etl/prod"
 SEEN = "refs/remote-deployments/origin/etl/prod"
 
 
-@pytest.fixture
-def clone(versions: Project, tmp_path: Path) -> Project:
-    """A clone of a hub that has three versions, a changed setting and a rollback; everything is published."""
-    hub = tmp_path / "hub.git"
+def publish(path: Path) -> None:
+    path.mkdir()
+    hub, made = path / "hub.git", three_versions(path / "repository")
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(hub)], check=True)
-    versions.git("remote", "add", "origin", f"file://{hub}")
-    versions.ok("update", "etl/prod", "paused=true")
-    versions.ok("rollback", "etl/prod", "v1")
-    versions.ok("push")
-    versions.git("push", "-q", "origin", "main")
-    subprocess.run(["git", "clone", "-q", f"file://{hub}", str(tmp_path / "clone")], check=True)
-    made = Project(tmp_path / "clone")
-    made.ok("pull")
-    return made
+    made.git("remote", "add", "origin", f"file://{hub}")
+    made.ok("update", "etl/prod", "paused=true")
+    made.ok("rollback", "etl/prod", "v1")
+    made.ok("push")
+    made.git("push", "-q", "origin", "main")
+    subprocess.run(["git", "clone", "-q", f"file://{hub}", str(path / "clone")], check=True)
+    Project(path / "clone").ok("pull")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Project:
+    """A clone of a hub that has three versions, a changed setting and a rollback; everything is published."""
+    prepared(tmp_path, publish)
+    return Project(tmp_path / "clone")
 
 
 def mended(project: Project, before: dict[str, str], *words: str) -> None:

@@ -14,30 +14,46 @@ import pytest
 from git_deployments import sync
 
 from .benchmarks.histories import Plan, history
-from .conftest import Project, Result
+from .conftest import Make, Project, Result, prepared
 
 LIVE = "refs/deployments/etl/prod/live"
 LOG = "refs/deployments/etl/prod/log"
 
 
 class Team:
-    """A hub and the clones of Ada and Bob."""
+    """A hub and the clones of Ada and Bob, as `make` makes them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, make: Make | None = None) -> None:
+        prepared(path, make or start)
         self.path = path
-        self.hub = Project(path / "hub.git")
-        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(self.hub.path)], check=True)
-        self.ada = self.clone("ada")
-        self.ada.commit("Start", code="1\n")
-        self.ada.git("push", "-q", "origin", "main")
-        self.bob = self.clone("bob")
+        self.hub, self.ada, self.bob = (Project(path / name) for name in ("hub.git", "ada", "bob"))
 
     def clone(self, name: str, *options: str) -> Project:
-        path = self.path / name
-        subprocess.run(["git", "clone", "-q", *options, f"file://{self.hub.path}", str(path)], check=True)
-        project = Project(path)
-        project.git("config", "user.name", name.capitalize())
-        return project
+        return clone(self.path, name, *options)
+
+
+def clone(path: Path, name: str, *options: str) -> Project:
+    subprocess.run(["git", "clone", "-q", *options, f"file://{path}/hub.git", str(path / name)], check=True)
+    made = Project(path / name)
+    made.git("config", "user.name", name.capitalize())
+    return made
+
+
+def start(path: Path) -> None:
+    path.mkdir()
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(path / "hub.git")], check=True)
+    ada = clone(path, "ada")
+    ada.commit("Start", code="1\n")
+    ada.git("push", "-q", "origin", "main")
+    clone(path, "bob")
+
+
+def publish(path: Path) -> None:
+    team = Team(path)
+    for number in (1, 2, 3):
+        team.ada.deploy(f"d{number}", version=f"0.0.{number}")
+    team.ada.ok("push", "origin")
+    team.bob.ok("pull", "origin")
 
 
 @pytest.fixture
@@ -46,13 +62,9 @@ def team(tmp_path: Path) -> Team:
 
 
 @pytest.fixture
-def shared(team: Team) -> Team:
+def shared(tmp_path: Path) -> Team:
     """Three versions, published, and known to both clones."""
-    for number in (1, 2, 3):
-        team.ada.deploy(f"d{number}", version=f"0.0.{number}")
-    team.ada.ok("push", "origin")
-    team.bob.ok("pull", "origin")
-    return team
+    return Team(tmp_path, publish)
 
 
 def same(*projects: Project) -> bool:

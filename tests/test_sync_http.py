@@ -14,7 +14,7 @@ from typing import cast
 
 import pytest
 
-from .conftest import Project
+from .conftest import Project, prepared
 
 LIVE = "refs/deployments/etl/prod/live"
 LOG = "refs/deployments/etl/prod/log"
@@ -129,27 +129,38 @@ def bare(path: Path) -> Project:
     return hub
 
 
+def publish(path: Path) -> None:
+    path.mkdir()
+    bare(path / "hub.git")
+    ada = clone(path, f"{path}/hub.git", "ada")
+    ada.commit("Start", code="1\n")
+    ada.git("push", "-q", "origin", "HEAD:main")
+    for number in (1, 2, 3):
+        ada.deploy(f"d{number}")
+    ada.ok("push")
+    clone(path, f"{path}/hub.git", "bob").ok("pull")
+
+
+def clone(path: Path, url: str, name: str) -> Project:
+    subprocess.run(["git", "clone", "-q", url, str(path / name)], check=True, capture_output=True)
+    made = Project(path / name)
+    made.git("config", "user.name", name.capitalize())
+    return made
+
+
 class Web:
     """A hub behind HTTP and the clones of Ada and Bob, who know three published versions."""
 
     def __init__(self, path: Path, server: Server) -> None:
+        prepared(path, publish)
         self.path, self.server = path, server
-        self.hub = bare(path / "hub.git")
-        self.ada = self.clone("ada")
-        self.ada.commit("Start", code="1\n")
-        self.ada.git("push", "-q", "origin", "HEAD:main")
-        for number in (1, 2, 3):
-            self.ada.deploy(f"d{number}")
-        self.ada.ok("push")
-        self.bob = self.clone("bob")
-        self.bob.ok("pull")
+        self.url = f"{server.url}/hub.git"
+        self.hub, self.ada, self.bob = (Project(path / name) for name in ("hub.git", "ada", "bob"))
+        for one in (self.ada, self.bob):
+            one.git("remote", "set-url", "origin", self.url)
 
     def clone(self, name: str) -> Project:
-        path = self.path / name
-        subprocess.run(["git", "clone", "-q", f"{self.server.url}/hub.git", str(path)], check=True, capture_output=True)
-        clone = Project(path)
-        clone.git("config", "user.name", name.capitalize())
-        return clone
+        return clone(self.path, self.url, name)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from .conftest import Project, Result
 from .soak import FULL
-from .test_sync import LIVE, LOG, Team
+from .test_sync import LIVE, LOG, Team, publish
 
 NAMES = ("etl/prod", "etl/dev")
 CLONES = ("ada", "bob", "eve")
@@ -358,12 +358,7 @@ def test_whatever_happens_all_end_up_the_same_and_nothing_is_lost(tmp_path: Path
 @pytest.fixture
 def team(tmp_path: Path) -> Team:
     """Three versions, published, and known to both clones."""
-    made = Team(tmp_path)
-    for number in (1, 2, 3):
-        made.ada.deploy(f"d{number}")
-    made.ada.ok("push")
-    made.bob.ok("pull")
-    return made
+    return Team(tmp_path, publish)
 
 
 def test_a_slow_clock_makes_nothing_unpublished(team: Team) -> None:

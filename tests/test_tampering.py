@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Project
+from .conftest import Project, prepared
 from .test_guard import (
     LIVE,
     LOG,
@@ -19,7 +19,7 @@ from .test_guard import (
     SETTINGS,
     Hub,
     again,
-    copied,
+    build,
     deployed,
     documents,
     moved,
@@ -173,10 +173,8 @@ TABLE: list[tuple[str, Callable[[Project], Specs], str]] = [
 
 
 @pytest.fixture(params=["file", "http"])
-def hub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Hub]:
-    template = tmp_path_factory.mktemp("tampered") / "template"
-    template.mkdir()
-    copied(template, tmp_path)
+def hub(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hub]:
+    prepared(tmp_path, build)
     with serving(tmp_path) as server:
         url = f"{server.url}/hub.git" if request.param == "http" else f"file://{tmp_path}/hub.git"
         Project(tmp_path / "ada").git("remote", "set-url", "origin", url)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SEALED, Project, Repository
+from tests.conftest import Project, prepared, three_versions
 from tests.web.conftest import PROD, SCRIPT, Served, environment, served
 
 MOVE = f"{PROD}move"
@@ -22,15 +22,8 @@ MOVE = f"{PROD}move"
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Three versions of etl/prod. Tests of this module leave it as it is, but for those that move."""
     path = tmp_path_factory.mktemp("guarded") / "repository"
-    subprocess.run(["git", "init", "-q", "-b", "main", str(path)], check=True)
-    with pytest.MonkeyPatch.context() as patch:
-        for variable, value in SEALED.items():
-            patch.setenv(variable, value)
-        made = Project(Repository(path).path)
-        for number in (1, 2, 3):
-            made.commit(f"Change {number}", code=f"{number}\n")
-            made.deploy(f"d{number}", version=f"0.0.{number}")
-    return made
+    prepared(path, three_versions, tmp_path_factory.getbasetemp())
+    return Project(path)
 
 
 @pytest.fixture(scope="module")
