@@ -19,6 +19,7 @@ from git_deployments.codec import (
     Malformed,
     TreeEntry,
     canonical_document,
+    is_id,
     parse_document,
     parse_event,
     parse_tree,
@@ -219,7 +220,7 @@ def _check_versions(repository: Repository, state: State, chain: Chain) -> Findi
         return
     number = start.number
     for block in _blocks(walk(repository, start.commit)):
-        documents = Documents(repository, block)
+        documents = Documents(repository, SNAPSHOT, block)
         for object_ in block:
             version = parse_version(object_)
             if version.number != number or version.name != state.name:
@@ -267,10 +268,15 @@ Settings = dict[str, tuple[list[str], Json]]
 
 
 class Documents:
-    """What stands in the trees of commits: read ahead where it is much and costs little memory, else when asked for."""
+    """The trees of commits and their `file`: of many commits read ahead as far as memory goes, else when asked for."""
 
     def __init__(
-        self, repository: Repository, commits: list[Object], settings: Settings | None = None, hashed: bool = False
+        self,
+        repository: Repository,
+        file: str,
+        commits: list[Object],
+        settings: Settings | None = None,
+        hashed: bool = False,
     ) -> None:
         self.settings: Settings = {} if settings is None else settings
         self.hashed = hashed
@@ -280,16 +286,17 @@ class Documents:
         self._trees: dict[str, list[TreeEntry] | None] = {}
         self._documents: dict[str, Object] = {}
         if not self._few:
-            self._read_ahead(commits)
+            self._read_ahead(file, commits)
 
-    def _read_ahead(self, commits: list[Object]) -> None:
-        reading = self._repository.reading
-        found = reading.many(tree for tree, _ in map(tree_and_parents, commits) if tree)
-        self._trees = {oid: self._entries(tree) for oid, tree in found.items()}
-        named = {entry.oid for tree in self._trees.values() for entry in tree or () if entry.mode != _GITLINK_MODE}
-        sizes = reading.sizes(sorted(named))
-        if sizes and max(sizes.values()) <= self._largest and sum(sizes.values()) <= _HELD:
-            self._documents = reading.many(sizes, sizes)
+    def _read_ahead(self, file: str, commits: list[Object]) -> None:
+        trees = [tree for tree, _ in map(tree_and_parents, commits) if is_id(tree)]
+        for found in self._repository.reading.much(
+            (name for tree in trees for name in (tree, f"{tree}:{file}")), _HELD
+        ):
+            if found.kind == "tree":
+                self._trees[found.oid] = self._entries(found)
+            elif len(found.data) <= self._largest:
+                self._documents[found.oid] = found
 
     @property
     def _largest(self) -> int:
@@ -449,7 +456,7 @@ def _check_log(repository: Repository, state: State, chain: Chain) -> Findings:
         return
     newer: tuple[Object, Event] | None = None
     for block in _blocks(_log(repository, state.refs.log)):
-        documents = Documents(repository, [object_ for object_, _ in block])
+        documents = Documents(repository, SETTINGS_FILE, [object_ for object_, _ in block])
         for object_, event in block:
             if newer:
                 yield from _found_in_log(state, newer, event, chain)
@@ -735,7 +742,7 @@ def incoming(
     newer: tuple[Object, Event] | None = None
     for block in _blocks(_log(repository, tip, known, newest)):
         _add_moved_to(repository, chain, newest, [event for _, event in block])
-        documents = Documents(repository, [object_ for object_, _ in block], settings, hashed)
+        documents = Documents(repository, SETTINGS_FILE, [object_ for object_, _ in block], settings, hashed)
         for object_, event in block:
             if newer:
                 problems += _incoming_event_problems(name, newer, event, chain)
@@ -759,7 +766,7 @@ def _incoming_versions(
     if start is None or number <= base:
         return
     for block in _blocks(walk(repository, start, limit=number - base)):
-        documents = Documents(repository, block, hashed=hashed)
+        documents = Documents(repository, SNAPSHOT, block, hashed=hashed)
         for object_ in block:
             version = parse_version(object_)
             if version.number != number or version.name != name:

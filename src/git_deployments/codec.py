@@ -138,7 +138,9 @@ def parse_commit(object_: Object) -> Commit:
         raise Malformed(object_.oid, "it lacks a tree, an author or a committer")
     if not all(map(is_id, (tree, *parents))):
         raise Malformed(object_.oid, "its tree or a parent is no object id")
-    return Commit(object_.oid, tree, parents, parse_identity(author[7:]), parse_identity(committer[10:]), message)
+    by = parse_identity(author[7:])
+    stored_by = by if committer[10:] == author[7:] else parse_identity(committer[10:])
+    return Commit(object_.oid, tree, parents, by, stored_by, message)
 
 
 def tree_and_parents(object_: Object) -> tuple[str, tuple[str, ...]]:

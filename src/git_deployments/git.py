@@ -290,20 +290,24 @@ class Reading:
             raise Oversized(name, len(found.data), largest)
         return found
 
-    def ahead(self, oids: Iterable[str], held: int) -> list[Object]:
-        """Read at once what will be asked for one by one, until `forget`; those that were found.
+    def ahead(self, names: Iterable[str], held: int) -> list[Object]:
+        """What `much` finds, which will be asked for by id, until `forget`; what it does not find is read then."""
+        found = self.much(names, held)
+        self._ahead.update((one.oid, one) for one in found)
+        return found
 
-        Nothing that is larger than `largest`, and nothing at all where it would be more than `held` bytes together:
-        all that is not read here is read when it is asked for.
+    def much(self, names: Iterable[str], held: int | None = None) -> list[Object]:
+        """The objects of any names that git knows (`<commit>:path`), asked all at once, in their order.
+
+        Without those that are missing or larger than `largest`, and only up to the first that cannot be read, or that
+        would make it more than `held` bytes together.
         """
-        wanted = [oid for oid in dict.fromkeys(oids) if oid not in self._ahead]
-        sizes = self.sizes(wanted)
-        small = [oid for oid, size in sizes.items() if self.largest is None or size <= self.largest]
-        if sum(sizes[oid] for oid in small) > held:
+        wanted = "".join(f"{name}\n" for name in dict.fromkeys(names))
+        if not wanted:
             return []
-        found = self.many(small, sizes)
-        self._ahead.update(found)
-        return list(found.values())
+        process = self._git.start(*_FIRST_REF, "cat-file", "--batch", "--buffer")
+        _, out, _ = process.finish(wanted.encode(), most=held)
+        return [one for one in _parse_batch(out) if self.largest is None or len(one.data) <= self.largest]
 
     def together(self, oids: list[str]) -> None:
         """As `ahead`, for a few that are small, with no process more; one that is missing or damaged is met later."""
@@ -352,28 +356,14 @@ class Reading:
             raise self._died(name)
         return Object(words[0].decode(), words[1].decode(), data[:-1])
 
-    def many(self, oids: Iterable[str], sizes: Mapping[str, int] | None = None) -> dict[str, Object]:
-        """Those of `oids` that are here and readable, all asked at once. `sizes`: theirs, where they are known."""
+    def many(self, oids: Iterable[str]) -> dict[str, Object]:
+        """Those of `oids` that are here and readable, all asked at once."""
         wanted = list(dict.fromkeys(oids))
-        if self.largest is not None and len(wanted) > 32:
-            sizes = self.sizes(wanted) if sizes is None else sizes
-            wanted = [oid for oid in wanted if sizes.get(oid, 0) <= self.largest]
-        if len(wanted) <= 32:
-            return {oid: found for oid in wanted if (found := self._readable(oid))}
-        process = self._git.start("cat-file", "--batch", "--buffer")
-        _, out, _ = process.finish("".join(f"{oid}\n" for oid in wanted).encode())
-        objects = {one.oid: one for one in _parse_batch(out)}
+        objects = {one.oid: one for one in self.much(wanted)} if len(wanted) > _FEW else {}
         # git stops at the first object that it cannot read: those after it are asked one by one.
         missing = [oid for oid in wanted if oid not in objects]
         objects.update((oid, one) for oid in missing if (one := self._readable(oid)))
         return objects
-
-    def sizes(self, oids: Iterable[str]) -> dict[str, int]:
-        """Bytes of those of `oids` that are here; nothing of them is read."""
-        wanted = "".join(f"{oid}\n" for oid in dict.fromkeys(oids))
-        out = text(self._git.run("cat-file", "--batch-check", "--buffer", stdin=wanted.encode())) if wanted else ""
-        rows = (line.split(" ") for line in out.split("\n"))
-        return {row[0]: int(row[2]) for row in rows if len(row) == 3}
 
     def close(self) -> None:
         """End the process, if any."""
@@ -423,6 +413,10 @@ class Reading:
 _NO_REPOSITORY = ("not a git repository", "dubious ownership", "fatal: cannot change to ")
 
 
+_FEW = 32
+"""Objects that are asked for one by one: no process starts."""
+
+
 class Process:
     """A git process whose standard output and error are ours to read."""
 
@@ -433,10 +427,15 @@ class Process:
         self._status: int | None = None
         self._said = b""
 
-    def finish(self, stdin: bytes = b"", echo: Callable[[bytes], None] | None = None) -> tuple[int, bytes, str]:
-        """Feed `stdin`, read everything, wait. `echo` gets standard error as it comes. Raises `NotARepository`."""
+    def finish(
+        self, stdin: bytes = b"", echo: Callable[[bytes], None] | None = None, most: int | None = None
+    ) -> tuple[int, bytes, str]:
+        """Feed `stdin`, read everything, wait. `echo` gets standard error as it comes. Raises `NotARepository`.
+
+        Once there are more than `most` bytes of standard output, it is closed.
+        """
         try:
-            out, err = self._pump(memoryview(stdin), echo)
+            out, err = self._pump(memoryview(stdin), echo, most)
         except BaseException:
             self.stop()
             raise
@@ -516,7 +515,7 @@ class Process:
             self._status = os.waitstatus_to_exitcode(status)
         return self._status
 
-    def _pump(self, stdin: memoryview, echo: Callable[[bytes], None] | None) -> tuple[bytes, bytes]:
+    def _pump(self, stdin: memoryview, echo: Callable[[bytes], None] | None, most: int | None) -> tuple[bytes, bytes]:
         if not stdin:
             self.close_stdin()
         else:
@@ -532,6 +531,10 @@ class Process:
                     del reading[descriptor]
                     continue
                 reading[descriptor].append(chunk)
+                if most is not None and descriptor == self.stdout and (most := most - len(chunk)) < 0:
+                    del reading[descriptor]
+                    os.close(descriptor)
+                    self.stdout = -1
                 if echo and descriptor == self._stderr:
                     echo(chunk)
             if self.stdin in ready:
@@ -616,24 +619,24 @@ def _ready(readers: Iterable[int], writer: int) -> set[int]:
 
 def _batch_objects(process: Process, source: Process, largest: int | None) -> Iterator[Object]:
     """Parse the output of `cat-file --batch` while it comes; `source` is what feeds it."""
-    buffer = b""
+    buffer, start = b"", 0
     while True:
-        newline = buffer.find(b"\n")
-        words = buffer[:newline].split(b" ") if newline >= 0 else []
+        newline = buffer.find(b"\n", start)
+        words = buffer[start:newline].split(b" ") if newline >= 0 else []
         if len(words) == 3 and words[2].isdigit():
             if largest is not None and int(words[2]) > largest:
                 raise Oversized(words[0].decode(), int(words[2]), largest)
             end = newline + 1 + int(words[2])
             if len(buffer) > end:
                 yield Object(words[0].decode(), words[1].decode(), buffer[newline + 1 : end])
-                buffer = buffer[end + 1 :]
+                start = end + 1
                 continue
         elif words:
             raise Damaged(words[0].decode("ascii", "replace"), "is missing from the repository")
         chunk = process.read(beside=source)
         if not chunk:
             return
-        buffer += chunk
+        buffer, start = buffer[start:] + chunk, 0
 
 
 def _parse_batch(out: bytes) -> Iterator[Object]:

@@ -90,6 +90,8 @@ def encode(name: str) -> str:
 
 def decode(encoded: str) -> str:
     """The full name of a ref form. Raises `BadName` where `encode` would not have written it so."""
+    if _is_plain_name(encoded):
+        return encoded
     try:
         name = "/".join(map(_decode_half, encoded.split("/")))
         if encode(name) == encoded:

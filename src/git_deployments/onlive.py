@@ -67,14 +67,14 @@ def pushed(repository: Repository, changes: Iterable[RefChange]) -> list[Move]:
     names, moves = sorted(lives), list[Move]()
     for start in range(0, len(names), _TOGETHER):
         together = names[start : start + _TOGETHER]
-        _read_ahead(repository, [oid for name in together for oid in (*lives[name][1:], logs.get(name)) if oid])
+        _read_ahead(repository, [oid for name in together for oid in (lives[name].old, logs.get(name)) if oid])
         moves += (_move(repository, name, lives[name], logs.get(name)) for name in together)
         repository.reading.forget()
     return moves
 
 
 def _read_ahead(repository: Repository, oids: list[str]) -> None:
-    """What many moves are told from, in two questions to git rather than in thousands."""
+    """What many moves are told from, in one question to git rather than in thousands."""
     if len(oids) <= _FEW:
         return
     try:
@@ -84,11 +84,12 @@ def _read_ahead(repository: Repository, oids: list[str]) -> None:
 
 
 def _move(repository: Repository, name: str, change: RefChange, log: str | None) -> Move:
-    old, new = _version(repository, change.old), _version(repository, change.new)
+    old = _version(repository, change.old)
     before = old.number if old else None
     event = _told_by(repository, log, change.new) if log else None
     if event:
         return told(event, before)
+    new = _version(repository, change.new)
     if new is None:
         return Move(name, "move", before, None, None, None, "", "")
     return Move(name, "move", before, new.number, new.commit, new.source.commit, "", "")

@@ -35,24 +35,32 @@ class _Push(NamedTuple):
     target: float
 
 
+_GUARD = ("pre-receive",)
+_BOTH = ("pre-receive", "post-receive")
+
+
 def guard(scratch: Path) -> Iterator[Row]:
-    """A push to a hub with our hooks against the same push to one without, beyond the start of the two hooks."""
+    """A push to a hub with our hooks against the same push to one without, beyond the start of the hooks."""
     for make in (_deploys_of_many, _deploys_of_one, _moves_of_many, _moves_of_one):
         push = make(scratch)
-        starts = push.sandbox.command("sh", "-c", f"for hook in pre post; do {SCRIPT} hook $hook-receive; done")
-        rounds = [(_to(push, n, guarded=True), _to(push, n, guarded=False), starts) for n in range(_ROUNDS + 1)]
+        starts = [push.sandbox.command("sh", "-c", f"{SCRIPT} hook {hook}") for hook in _BOTH]
+        rounds = [[_to(push, n, hooks) for hooks in (_GUARD, _BOTH, ())] + starts for n in range(_ROUNDS + 1)]
         # The first round runs twice, and the second time there is nothing left to push.
-        there, without, start = (column[1:] for column in each(rounds))
-        beyond = [one - two for one, two in zip(there, start, strict=True)]
+        guarded, told, without, *start = (column[1:] for column in each(rounds))
+        beyond = [one - own for one, own in zip(guarded, start[0], strict=True)]
         yield ratio(f"guarded push of {push.what}, beyond start-up", "the push without", beyond, without, push.target)
-        yield ratio("  the whole of it", "the push without", there, without)
+        beyond = [one - sum(own) for one, *own in zip(told, *start, strict=True)]
+        yield ratio("  with post-receive telling of each", "the push without", beyond, without)
+        yield ratio("  the whole of it", "the push without", told, without)
 
 
-def _to(push: _Push, number: int, guarded: bool) -> Command:
-    hub = push.base.with_name(f"{push.base.name}-{'guarded' if guarded else 'plain'}-{number}")
+def _to(push: _Push, number: int, hooks: tuple[str, ...]) -> Command:
+    hub = push.base.with_name(f"{push.base.name}-{len(hooks)}-{number}")
     shutil.copytree(push.base, hub)
-    if guarded:
+    if hooks:
         Sandbox(hub, push.sandbox.environment).run(SCRIPT, "hook", "install")
+    for other in set(_BOTH) - set(hooks) if hooks else ():
+        (hub / "hooks" / other).unlink()
     return push.sandbox.command("git", "push", "-q", "--atomic", str(hub), "+refs/deployments/*:refs/deployments/*")
 
 
