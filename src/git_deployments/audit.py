@@ -282,17 +282,17 @@ class Documents:
         self.hashed = hashed
         """git made the ids out of the content just now, as it does with all that comes over the wire."""
         self._repository = repository
-        self._few = len(commits) <= _FEW
         self._trees: dict[str, list[TreeEntry] | None] = {}
         self._documents: dict[str, Object] = {}
+        self._few = len(commits) <= _FEW
         if not self._few:
             self._read_ahead(file, commits)
 
     def _read_ahead(self, file: str, commits: list[Object]) -> None:
-        trees = [tree for tree, _ in map(tree_and_parents, commits) if is_id(tree)]
-        for found in self._repository.reading.much(
-            (name for tree in trees for name in (tree, f"{tree}:{file}")), _HELD
-        ):
+        reading = self._repository.reading
+        trees = {tree for tree, _ in map(tree_and_parents, commits) if is_id(tree) and not reading.holds(tree)}
+        names = (name for tree in trees for name in (tree, f"{tree}:{file}"))
+        for found in reading.much(names, _HELD) if len(trees) > _FEW else ():
             if found.kind == "tree":
                 self._trees[found.oid] = self._entries(found)
             elif len(found.data) <= self._largest:
@@ -345,7 +345,7 @@ class Documents:
 
 
 _FEW = 32
-"""Commits whose trees and documents are asked for one by one: no process starts."""
+"""Trees that are asked for one by one, and their documents: no process starts."""
 
 
 def version_problems(commit: Object, version: Version, documents: Documents) -> Iterator[str]:

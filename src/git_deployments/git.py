@@ -296,6 +296,10 @@ class Reading:
         self._ahead.update((one.oid, one) for one in found)
         return found
 
+    def holds(self, oid: str) -> bool:
+        """Whether it has been read ahead."""
+        return oid in self._ahead
+
     def much(self, names: Iterable[str], held: int | None = None) -> list[Object]:
         """The objects of any names that git knows (`<commit>:path`), asked all at once, in their order.
 

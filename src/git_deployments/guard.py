@@ -37,8 +37,8 @@ _LINES = 20
 _READINGS = 10
 _TOGETHER = 500
 """Deployments whose objects are read together."""
-_FEW = 8
-"""Deployments whose objects are asked for one by one: no process starts."""
+_FEW = 24
+"""Refs whose objects are asked for one by one: no process starts."""
 _HELD = 16 << 20
 """Bytes that are read together at most."""
 
@@ -135,10 +135,10 @@ def _judge(repository: Repository, rules: Rules, ours: Mapping[str, Mapping[Ref,
 
 
 def _read_ahead(repository: Repository, pushes: list[_Push]) -> None:
-    """What the checks of many deployments ask for first, in one question to git rather than in thousands."""
-    if len(pushes) < _FEW:
-        return
+    """What the checks of much ask for first, in one question to git rather than in thousands."""
     moved = [(ref, change) for push in pushes for ref, change in push.changes.items() if ref.kind != SOURCES]
+    if len(moved) < _FEW:
+        return
     ends = [oid for _, (_, new, old) in moved for oid in (new, old) if oid and is_id(oid)]
     made = [change.new for ref, change in moved if ref.kind == VERSIONS and change.new and is_id(change.new)]
     stored = [name for oid in made for name in (f"{oid}^{{tree}}", f"{oid}:{SNAPSHOT}")]

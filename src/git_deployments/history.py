@@ -500,8 +500,7 @@ def walk(repository: Repository, start: str, skip: int = 0, limit: int | None = 
     """Raw commits along first parents, newest first. Near ones are asked one by one: no process starts."""
     if skip < _NEAR:
         reading, oid, count = repository.reading, start, 0
-        end = min(_NEAR, skip + limit if limit is not None else _NEAR)
-        while count < end:
+        while (limit is None or count < skip + limit) and (count < _NEAR or reading.holds(oid)):
             object_ = reading.object(oid)
             if count >= skip:
                 yield object_
