@@ -285,6 +285,37 @@ def test_many_gives_what_is_here_and_readable(runner: Git, reading: Reading) -> 
     assert reading.object(oids[5]).data == b"5" * 50_000
 
 
+def test_much_is_read_in_order_up_to_what_may_be_held(runner: Git, reading: Reading) -> None:
+    oids = [runner.store("blob", b"%d" % number * 10_000) for number in range(40)]
+    names = ["HEAD:nothing", *oids[:2], "0" * 40, f"{head(runner)}^{{tree}}", *oids, "HEAD:a:b"]
+    tree = runner.run("rev-parse", "HEAD^{tree}").decode().strip()
+    before = children()
+    found = reading.much(names)
+    assert [one.oid for one in found] == [*oids[:2], tree, *oids[2:]]
+    assert [one.data for one in found if one.kind == "blob"] == [b"%d" % number * 10_000 for number in range(40)]
+    few = reading.much(iter(names), held=100_000)
+    assert few == found[: len(few)]
+    assert 5 < len(few) < 12
+    assert reading.much(names[3:4]) == reading.much([]) == []
+    assert children() == before
+    reading.largest = 9_999 + 10_000
+    assert [one.oid for one in reading.much(names)] == [*oids[:2], tree, *oids[2:10]]
+
+
+def test_what_is_read_ahead_is_held_until_it_is_forgotten(runner: Git, reading: Reading) -> None:
+    oids = [runner.store("blob", b"%d" % number) for number in range(3)]
+    assert [one.data for one in reading.ahead((*oids[:2], "0" * 40), 1000)] == [b"0", b"1"]
+    assert [reading.holds(oid) for oid in oids] == [True, True, False]
+    loose(runner, oids[0]).unlink()
+    assert reading.object(oids[0]).data == b"0"
+    with pytest.raises(Oversized):
+        reading.object(oids[0], largest=0)
+    reading.forget()
+    assert not reading.holds(oids[0])
+    with pytest.raises(Damaged):
+        reading.object(oids[0])
+
+
 def test_a_reader_whose_process_was_killed_says_so_and_goes_on(runner: Git, reading: Reading) -> None:
     assert reading.object(head(runner))
     process = reading._process
