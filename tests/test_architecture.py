@@ -84,6 +84,16 @@ def test_what_only_reads_or_moves_refs_imports_neither_pygit2_nor_yaml(versions:
     assert not loaded & {"pygit2", "yaml", "jsonschema"}
 
 
+@pytest.mark.parametrize("hook", ["pre-receive", "post-receive"])
+def test_a_server_s_hook_pays_for_no_command_line(versions: Project, hook: str) -> None:
+    live = versions.refs()["refs/deployments/etl/prod/live"]
+    line = f"{'0' * 40} {live} refs/deployments/etl/other/live"
+    code = f"import io, sys; sys.stdin = io.TextIOWrapper(io.BytesIO(b'{line}\\n'))\n"
+    loaded = loaded_by(f"{code}from git_deployments import receiving; receiving.run('{hook}')", versions.path)
+    assert "git_deployments" in loaded
+    assert not loaded & {"click", "inspect", "pygit2", "yaml", "jsonschema", "subprocess"}
+
+
 def test_named_tuples_that_a_rollback_loads_have_no_fields_to_compile(versions: Project) -> None:
     code = "from git_deployments import cli; assert cli.run(['rollback', '-q', 'prod']) == 0; import sys\n"
     command = [sys.executable, "-c", code + "print(*(n for n in sys.modules if n.startswith('git_deployments.')))"]

@@ -179,6 +179,26 @@ def test_three_doors_inside_a_hook(project: Project, tmp_path: Path, name: str) 
     assert told == [live] * 5 + [project.git("rev-parse", f"{LIVE}:source")]
 
 
+@pytest.mark.parametrize("hook", ["pre-receive", "post-receive"])
+def test_a_hook_gives_one_answer_past_the_command_line_and_through_it(project: Project, hook: str) -> None:
+    live, first = project.refs()[LIVE], project.refs()["refs/deployments/etl/prod/versions/1"]
+    pushes = {
+        "nothing": ("", 0),
+        "not ours": (f"{'0' * 40} {live} refs/heads/x\n", 0),
+        "a move that no event tells of": (f"{live} {first} {LIVE}\n", 1 if hook == "pre-receive" else 0),
+        "no push at all": ("x\n", 128),
+    }
+    for what, (lines, code) in pushes.items():
+        answers = [
+            subprocess.run([*door, "hook", hook], cwd=project.path, input=lines, capture_output=True, text=True)
+            for door in ([SCRIPT], [sys.executable, "-c", WHOLE])
+        ]
+        quick, whole = ((one.returncode, one.stdout, one.stderr) for one in answers)
+        assert quick == whole, what
+        assert quick[0] == code, what
+        assert bool(quick[1] or quick[2]) == bool(lines) or what == "not ours", what
+
+
 # Many questions
 
 

@@ -1,7 +1,8 @@
-"""The door: `live NAME` is answered here by one git process, everything else by `cli`.
+"""The door: `live NAME` is answered here by one git process, a server's hooks by `receiving`, all else by `cli`.
 
 Scripts and hooks ask what is live all day long, so that question pays for no import that it can
-do without: not even `typing` or `subprocess`, which cost half a start of Python each.
+do without: not even `typing` or `subprocess`, which cost half a start of Python each. A hook, which git starts
+for every push, pays for no command line.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ def main() -> None:
     import gc
 
     gc.set_threshold(100_000)  # what imports make stays; looking through it again and again is a tenth of a start
+    if len(arguments) == 2 and arguments[0] == "hook" and arguments[1].endswith("-receive"):
+        from git_deployments import process, receiving
+
+        if arguments[1] in receiving.HOOKS:
+            process.end_with(lambda: receiving.run(arguments[1]))
     from git_deployments import cli
 
     cli.main()

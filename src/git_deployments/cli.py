@@ -5,20 +5,17 @@ The commands themselves are in modules by what they do; only the module of the o
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
-import io
-import os
 import sys
-from contextlib import suppress
 from importlib import import_module
 from typing import NoReturn
 
 import click
 
 from git_deployments import __version__
-from git_deployments.console import App, Output, ending, helps, note
-from git_deployments.errors import DONE, FATAL, INTERRUPTED, USAGE, DeploymentsError
+from git_deployments.console import ending, helps
+from git_deployments.errors import DONE, FATAL, INTERRUPTED, USAGE
 from git_deployments.names import shown
+from git_deployments.process import App, end_with, exit_code, fatal, note
 
 COMMANDS = {
     "deploy": "writing",
@@ -46,8 +43,6 @@ COMMANDS = {
     "hook": "hooking",
 }
 """Command to the module that holds it, in the order of the help."""
-
-_BROKEN_PIPE = 141
 
 
 class Group(click.Group):
@@ -108,62 +103,30 @@ def group(context: click.Context) -> int | None:
 
 
 def main() -> NoReturn:
-    """Run this process's command line and end it, without the interpreter's own clean-up."""
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  closed by whoever started us
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        through = sys.stdout.write_through
-        buffer = sys.stdout.detach()
-        sys.stdout = Output(buffer, encoding="utf-8", errors="backslashreplace", write_through=through)
-    if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
-    try:
-        if _signal.getsignal(_signal.SIGINT) is _signal.SIG_DFL:  # see `__main__`
-            _signal.signal(_signal.SIGINT, _signal.default_int_handler)
-        code = run(sys.argv[1:])
-        with suppress(OSError):
-            sys.stderr.flush()
-    except KeyboardInterrupt:  # while an error was being said, or after all was done
-        code = INTERRUPTED
-    os._exit(code)
+    """Run this process's command line and end it."""
+    end_with(lambda: run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run a command line; its exit code (design, "Exit codes")."""
+    return exit_code(lambda: _invoke(arguments))
+
+
+def _invoke(arguments: list[str]) -> int:
+    """Raises what `exit_code` knows; click's own exceptions end here."""
     try:
-        code = _invoke(arguments)
-        sys.stdout.flush()
+        code = group.main(arguments, prog_name="git deployments", standalone_mode=False)
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
     except click.Abort:
         return INTERRUPTED
     except click.UsageError as error:
         return _misused(error)
     except click.ClickException as error:
-        return _fatal(error.format_message(), FATAL)
-    except DeploymentsError as error:
-        return _fatal(str(error), error.exit_code)
-    except (BrokenPipeError, SystemExit):  # click turns the one into the other
-        _forget_output()
-        return _BROKEN_PIPE
-    except OSError as error:
-        where = f": {shown(str(error.filename))}" if error.filename else ""
-        return _fatal(f"{error.strerror or error}{where}", FATAL)
-    return code
-
-
-def _invoke(arguments: list[str]) -> int:
-    try:
-        code = group.main(arguments, prog_name="git deployments", standalone_mode=False)
-    except click.exceptions.Exit as ending:
-        return ending.exit_code
+        return fatal(error.format_message(), FATAL)
+    except SystemExit:  # what click makes of it
+        raise BrokenPipeError from None
     return code if isinstance(code, int) else DONE
-
-
-def _fatal(message: str, code: int) -> int:
-    with suppress(OSError, DeploymentsError):  # one error is enough
-        sys.stdout.flush()
-    note(f"fatal: {message}")
-    return code
 
 
 def _misused(error: click.UsageError) -> int:
@@ -172,8 +135,3 @@ def _misused(error: click.UsageError) -> int:
         note(error.ctx.get_usage().replace("Usage:", "usage:", 1))
         note(f"'{error.ctx.command_path} -h' tells more")
     return USAGE
-
-
-def _forget_output() -> None:
-    """Nobody reads any more: what is still buffered must not fail again at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

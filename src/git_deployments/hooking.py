@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from git_deployments.console import App, helps, note, say
-from git_deployments.errors import DONE, NO
-from git_deployments.guard import parse_push, refusals
-
-_WORDS = ("pre-receive", "post-receive", "install")
+from git_deployments.console import helps
+from git_deployments.errors import DONE
+from git_deployments.process import App, say
+from git_deployments.receiving import HOOKS
 
 
 @click.command("hook", add_help_option=False)
-@click.argument("what", type=click.Choice(_WORDS))
+@click.argument("what", type=click.Choice((*HOOKS, "install")))
 @click.option("--remove", is_flag=True, help="With install: take the hooks out again.")
 @helps
 @click.pass_obj
@@ -26,33 +23,10 @@ def hook_command(app: App, what: str, remove: bool) -> int:
     """
     if remove and what != "install":
         raise click.UsageError("--remove goes with install")
-    if what == "pre-receive":
-        return _pre_receive(app)
-    if what == "post-receive":
-        return _post_receive(app)
+    if what in HOOKS:
+        return HOOKS[what](app.repository)
     from git_deployments import install
 
     for line in install.remove(app.repository) if remove else install.install(app.repository):
         say(line)
     return DONE
-
-
-def _pre_receive(app: App) -> int:
-    refused = False
-    for line in refusals(app.repository, parse_push(sys.stdin.buffer.read())):
-        note(line)
-        refused = True
-    return NO if refused else DONE
-
-
-def _post_receive(app: App) -> int:
-    from git_deployments import onlive
-
-    moves = onlive.pushed(app.repository, parse_push(sys.stdin.buffer.read()))
-    for move in moves:
-        say(onlive.line(move))
-    sys.stdout.flush()
-    failures = list(onlive.run_commands(app.repository, moves))
-    for line in failures:
-        note(line)
-    return NO if failures else DONE

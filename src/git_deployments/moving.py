@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import click
 
 from git_deployments import render
-from git_deployments.console import App, F, as_json, helps, note, say, warn
+from git_deployments.console import F, as_json, helps
 from git_deployments.errors import DONE, NOT_LIVE, DeploymentsError
 from git_deployments.history import Pointer, State, find, foresee, is_full_name, while_live
 from git_deployments.model import Json
 from git_deployments.names import quoted, shown
+from git_deployments.process import App, note, say, warn
 from git_deployments.reason import check_reason
 from git_deployments.record import Record
 from git_deployments.refs import ROOT, live_ref, log_ref, version_ref

@@ -12,7 +12,7 @@ import click
 from git_deployments import render
 from git_deployments.answers import Answers, show_row
 from git_deployments.compare import Difference, two_versions, version_differences
-from git_deployments.console import App, as_rows, emit, emit_one, helps, note, progress, say, warn
+from git_deployments.console import as_rows, emit, emit_one, helps
 from git_deployments.errors import DONE, NO, DeploymentsError
 from git_deployments.history import (
     Breach,
@@ -35,6 +35,7 @@ from git_deployments.history import (
 )
 from git_deployments.model import Event, Json, Version
 from git_deployments.names import BadName, check, decode, quoted, shown
+from git_deployments.process import App, note, progress, say, warn
 from git_deployments.refs import LOG, REMOTE_ROOT, remote_root
 from git_deployments.render import Row
 from git_deployments.repository import Repository

@@ -8,11 +8,12 @@ import sys
 import click
 
 from git_deployments import render, run, worktree
-from git_deployments.console import App, as_json, helps, note, say, tell
+from git_deployments.console import as_json, helps
 from git_deployments.errors import DONE
 from git_deployments.history import find
 from git_deployments.model import Version
 from git_deployments.names import shown
+from git_deployments.process import App, note, say, tell
 from git_deployments.resolve import resolve
 
 

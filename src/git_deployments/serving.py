@@ -8,10 +8,11 @@ import click
 
 from git_deployments import apply, render
 from git_deployments.compare import Difference
-from git_deployments.console import App, as_json, helps, note, say, warn
+from git_deployments.console import as_json, helps
 from git_deployments.errors import DONE, DeploymentsError
 from git_deployments.history import State, match, names, states
 from git_deployments.names import quoted, shown
+from git_deployments.process import App, note, say, warn
 from git_deployments.repository import Repository
 from git_deployments.server import connect
 

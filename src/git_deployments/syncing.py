@@ -9,11 +9,12 @@ from contextlib import suppress
 import click
 
 from git_deployments import render
-from git_deployments.console import App, F, as_json, helps, note, say, warn
+from git_deployments.console import F, as_json, helps
 from git_deployments.errors import CONTESTED, DONE
 from git_deployments.integrate import Dispute, Integration
 from git_deployments.model import Event, Json
 from git_deployments.names import shown
+from git_deployments.process import App, note, say, warn
 from git_deployments.sync import Echo, Fetched, Pulled, Pushed, chosen_remote, fetch, pull, push, silent
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from git_deployments import render
-from git_deployments.console import App, helps, note, progress, say, warn
+from git_deployments.console import helps
 from git_deployments.errors import DONE, NO, DeploymentsError
 from git_deployments.history import State, creator, find, named, pointer, states, unknown
 from git_deployments.model import Json
@@ -27,6 +27,7 @@ from git_deployments.moving import (
     writes,
 )
 from git_deployments.names import quoted, shown
+from git_deployments.process import App, note, progress, say, warn
 from git_deployments.reason import check_reason
 from git_deployments.refs import live_ref, log_ref, version_ref
 from git_deployments.repository import Repository

@@ -8,9 +8,10 @@ import time
 
 import click
 
-from git_deployments.console import App, helps, note, progress, say, warn
+from git_deployments.console import helps
 from git_deployments.errors import DONE, DeploymentsError
 from git_deployments.names import shown
+from git_deployments.process import App, note, progress, say, warn
 from git_deployments.repository import Repository
 
 
