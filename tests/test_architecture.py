@@ -84,6 +84,31 @@ def test_what_only_reads_or_moves_refs_imports_neither_pygit2_nor_yaml(versions:
     assert not loaded & {"pygit2", "yaml", "jsonschema"}
 
 
+@pytest.mark.parametrize("command", [["list"], ["show", "prod"], ["promote", "prod", "v3"], ["rollback", "prod"]])
+def test_what_prints_no_help_does_not_import_what_tidies_it(versions: Project, command: list[str]) -> None:
+    """Of `inspect` only the name is there: what it imports itself is not."""
+    program = [sys.executable, "-X", "importtime", str(Path(sys.executable).with_name("git-deployments"))]
+    done = subprocess.run([*program, *command], cwd=versions.path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "click.core" in loaded
+    assert not loaded & {"ast", "dis", "tokenize"}
+    helped = subprocess.run([*program, command[0], "-h"], cwd=versions.path, capture_output=True, text=True)
+    assert f"Usage: git deployments {command[0]}" in helped.stdout
+    assert "Traceback" not in helped.stderr
+
+
+def test_a_late_module_is_whole_when_it_is_looked_into(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom git_deployments.late import late\nlate('inspect')\nimport inspect\n"
+        "assert 'dis' not in sys.modules\nassert inspect.cleandoc('  a') == 'a'\n"
+        "assert 'dis' in sys.modules and inspect is sys.modules['inspect']\n"
+        "assert inspect.signature(late).return_annotation == 'None'\nlate('inspect')\n"
+        "assert inspect.isfunction(late) and not hasattr(inspect, '__getattr__')"
+    )
+    assert "inspect" in loaded_by(code, tmp_path)
+
+
 @pytest.mark.parametrize("hook", ["pre-receive", "post-receive"])
 def test_a_server_s_hook_pays_for_no_command_line(versions: Project, hook: str) -> None:
     live = versions.refs()["refs/deployments/etl/prod/live"]

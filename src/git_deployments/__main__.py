@@ -37,6 +37,9 @@ def main() -> None:
 
         if arguments[1] in receiving.HOOKS:
             process.end_with(lambda: receiving.run(arguments[1]))
+    from git_deployments.late import late
+
+    late("inspect")
     from git_deployments import cli
 
     cli.main()

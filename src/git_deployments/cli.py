@@ -104,7 +104,7 @@ def group(context: click.Context) -> int | None:
 
 def main() -> NoReturn:
     """Run this process's command line and end it."""
-    end_with(lambda: run(sys.argv[1:]))
+    end_with(lambda: _invoke(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:

@@ -14,6 +14,19 @@ from git_deployments.render import Row, json_array, json_text, row_format
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Option(click.Option):
+    """An option whose help is one line as it stands. click would tidy it, which takes the import of `inspect`."""
+
+    def __init__(self, *arguments: Any, help: str | None = None, **others: Any) -> None:  # noqa: A002
+        super().__init__(*arguments, **others)
+        self.help = help
+
+
+def option(*names: str, **attributes: Any) -> Callable[[F], F]:
+    """As `click.option`."""
+    return click.option(*names, cls=Option, **attributes)
+
+
 def ending(*names: str, help: str, say: Callable[[click.Context], str]) -> Callable[[F], F]:  # noqa: A002
     """An option that says something and ends the command, such as `--help`.
 
@@ -25,7 +38,7 @@ def ending(*names: str, help: str, say: Callable[[click.Context], str]) -> Calla
             click.echo(say(context))
             context.exit()
 
-    return click.option(*names, is_flag=True, is_eager=True, expose_value=False, help=help, callback=end)
+    return option(*names, is_flag=True, is_eager=True, expose_value=False, help=help, callback=end)
 
 
 helps = ending("-h", "--help", help="Show this message and exit.", say=click.Context.get_help)
@@ -34,15 +47,13 @@ helps = ending("-h", "--help", help="Show this message and exit.", say=click.Con
 
 def as_json(command: F) -> F:
     """`--json`."""
-    return click.option("--json", "json", is_flag=True, help="Print JSON.")(command)
+    return option("--json", "json", is_flag=True, help="Print JSON.")(command)
 
 
 def as_rows(command: F) -> F:
     """`--json` and `--format`."""
-    option = click.option(
-        "--format", "template", metavar="FORMAT", help="Print a line for each, %(field) filled in; fields as in --json."
-    )
-    return as_json(option(command))
+    help_ = "Print a line for each, %(field) filled in; fields as in --json."
+    return as_json(option("--format", "template", metavar="FORMAT", help=help_)(command))
 
 
 def emit(rows: Iterable[Row], json: bool, template: str | None, fields: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from git_deployments.console import helps
+from git_deployments.console import helps, option
 from git_deployments.errors import DONE
 from git_deployments.process import App, say
 from git_deployments.receiving import HOOKS
@@ -12,7 +12,7 @@ from git_deployments.receiving import HOOKS
 
 @click.command("hook", add_help_option=False)
 @click.argument("what", type=click.Choice((*HOOKS, "install")))
-@click.option("--remove", is_flag=True, help="With install: take the hooks out again.")
+@option("--remove", is_flag=True, help="With install: take the hooks out again.")
 @helps
 @click.pass_obj
 def hook_command(app: App, what: str, remove: bool) -> int:

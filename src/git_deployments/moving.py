@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import click
 
 from git_deployments import render
-from git_deployments.console import F, as_json, helps
+from git_deployments.console import F, as_json, helps, option
 from git_deployments.errors import DONE, NOT_LIVE, DeploymentsError
 from git_deployments.history import Pointer, State, find, foresee, is_full_name, while_live
 from git_deployments.model import Json
@@ -48,29 +48,29 @@ class Telling(NamedTuple):
 
 def writes(command: F) -> F:
     """The options that every write has."""
-    for option in (
-        click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors."),
-        click.option("-n", "--dry-run", "dry_run", is_flag=True, help="Show which refs would move; write nothing."),
-        click.option("-m", "--message", "reason", default="", metavar="TEXT", help="Why; kept in the log."),
+    for added in (
+        option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors."),
+        option("-n", "--dry-run", "dry_run", is_flag=True, help="Show which refs would move; write nothing."),
+        option("-m", "--message", "reason", default="", metavar="TEXT", help="Why; kept in the log."),
     ):
-        command = option(command)
+        command = added(command)
     return as_json(command)
 
 
 def publishes(command: F) -> F:
     """`--push`, `--remote` and `--offline`."""
-    for option in (
-        click.option("--offline", is_flag=True, help="Ask no remote, even if nothing is known here yet."),
-        click.option("--remote", metavar="REMOTE", help="The remote to publish to, and to ask first."),
-        click.option("--push/--no-push", default=None, help="Publish it, or do not write it (deployments.push)."),
+    for added in (
+        option("--offline", is_flag=True, help="Ask no remote, even if nothing is known here yet."),
+        option("--remote", metavar="REMOTE", help="The remote to publish to, and to ask first."),
+        option("--push/--no-push", default=None, help="Publish it, or do not write it (deployments.push)."),
     ):
-        command = option(command)
+        command = added(command)
     return command
 
 
 def expects(command: F) -> F:
     """`--expect-live`."""
-    return click.option(
+    return option(
         "--expect-live",
         "expect",
         metavar="VERSION",
@@ -81,7 +81,7 @@ def expects(command: F) -> F:
 @click.command("rollback", add_help_option=False)
 @click.argument("name")
 @click.argument("version", required=False)
-@click.option("--hold", is_flag=True, help="Later deploys and updates do not go live until promote.")
+@option("--hold", is_flag=True, help="Later deploys and updates do not go live until promote.")
 @expects
 @publishes
 @writes
@@ -340,8 +340,8 @@ def _tell_move(repository: Repository, outcome: Outcome) -> None:
     if before and after and before.commit == after.commit:
         holds = record.event.held
         say(f"{name}: {pointed_at(after)} stays live; {'held until promote' if holds else 'the hold is over'}")
-        again, option = ("promote", "") if holds else ("rollback", " --hold")
-        say(f"undo: git deployments {again} {quoted(record.name)} v{after.number}{option}")
+        again, rest = ("promote", "") if holds else ("rollback", " --hold")
+        say(f"undo: git deployments {again} {quoted(record.name)} v{after.number}{rest}")
         return
     verb = "rolled back" if record.action == "rollback" else "promoted"
     held = "; held until promote" if record.event.held else ""

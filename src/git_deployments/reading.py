@@ -12,7 +12,7 @@ import click
 from git_deployments import render
 from git_deployments.answers import Answers, show_row
 from git_deployments.compare import Difference, two_versions, version_differences
-from git_deployments.console import as_rows, emit, emit_one, helps
+from git_deployments.console import as_rows, emit, emit_one, helps, option
 from git_deployments.errors import DONE, NO, DeploymentsError
 from git_deployments.history import (
     Breach,
@@ -100,7 +100,7 @@ def _nothing_here(repository: Repository) -> str:
 
 @click.command("versions", add_help_option=False)
 @click.argument("name")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
+@option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
 @as_rows
 @helps
 @click.pass_obj
@@ -133,12 +133,8 @@ def _provisional(repository: Repository, state: State) -> set[str]:
 @click.command("show", add_help_option=False)
 @click.argument("name", required=False)
 @click.argument("version", required=False)
-@click.option(
-    "--key", metavar="PATH", help="Print one value: a property, a setting or a field of --json; dots reach in."
-)
-@click.option(
-    "--batch", is_flag=True, help="Answer each NAME, or NAME, tab, VERSION, of standard input with a line of JSON."
-)
+@option("--key", metavar="PATH", help="Print one value: a property, a setting or a field of --json; dots reach in.")
+@option("--batch", is_flag=True, help="Answer each NAME, or NAME, tab, VERSION, of standard input with a line of JSON.")
 @as_rows
 @helps
 @click.pass_obj
@@ -229,8 +225,8 @@ def _shown_whole(app: App, state: State, version: Version, row: Row) -> Iterator
 
 @click.command("live", add_help_option=False)
 @click.argument("name")
-@click.option("--oid", is_flag=True, help="Print the version's commit id instead.")
-@click.option("--source", is_flag=True, help="Print the commit id of its code instead.")
+@option("--oid", is_flag=True, help="Print the version's commit id instead.")
+@option("--source", is_flag=True, help="Print the commit id of its code instead.")
 @as_rows
 @helps
 @click.pass_obj
@@ -271,7 +267,7 @@ def _live(repository: Repository, name: str) -> Version | None:
 
 @click.command("log", add_help_option=False)
 @click.argument("name")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
+@option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
 @as_rows
 @helps
 @click.pass_obj
@@ -298,9 +294,9 @@ def _event_cells(found: Iterable[Event]) -> Iterator[tuple[str, ...]]:
 @click.argument("name")
 @click.argument("a", required=False)
 @click.argument("b", required=False)
-@click.option("--exit-code", is_flag=True, help="Exit 1 if they differ.")
-@click.option("--code", is_flag=True, help="Show git's diff of the two source commits instead.")
-@click.option("--server", is_flag=True, help="Show how the Prefect server differs from the live version instead.")
+@option("--exit-code", is_flag=True, help="Exit 1 if they differ.")
+@option("--code", is_flag=True, help="Show git's diff of the two source commits instead.")
+@option("--server", is_flag=True, help="Show how the Prefect server differs from the live version instead.")
 @as_rows
 @helps
 @click.pass_obj
@@ -395,8 +391,8 @@ def _code_diff(app: App, before: Version, after: Version, exit_code: bool) -> in
 
 @click.command("status", add_help_option=False)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--remote", metavar="REMOTE", help="Compare with what was last seen there (default: the default remote).")
-@click.option("--server", is_flag=True, help="Compare with the Prefect server too.")
+@option("--remote", metavar="REMOTE", help="Compare with what was last seen there (default: the default remote).")
+@option("--server", is_flag=True, help="Compare with the Prefect server too.")
 @as_rows
 @helps
 @click.pass_obj
@@ -542,7 +538,7 @@ def _say_all(lines: Iterable[str]) -> None:
 
 @click.command("export", add_help_option=False)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("-o", "--output", metavar="FILE", help="Write to FILE instead of standard output.")
+@option("-o", "--output", metavar="FILE", help="Write to FILE instead of standard output.")
 @helps
 @click.pass_obj
 def export_command(app: App, names: tuple[str, ...], output: str | None) -> int:
@@ -570,8 +566,8 @@ def export_command(app: App, names: tuple[str, ...], output: str | None) -> int:
 
 @click.command("fsck", add_help_option=False)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--repair", is_flag=True, help="Restore what can be derived; record unrecorded moves; remove old locks.")
-@click.option("--signatures", "signed", is_flag=True, help="Every event must be signed, and by who may do it.")
+@option("--repair", is_flag=True, help="Restore what can be derived; record unrecorded moves; remove old locks.")
+@option("--signatures", "signed", is_flag=True, help="Every event must be signed, and by who may do it.")
 @as_rows
 @helps
 @click.pass_obj

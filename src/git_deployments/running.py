@@ -8,7 +8,7 @@ import sys
 import click
 
 from git_deployments import render, run, worktree
-from git_deployments.console import as_json, helps
+from git_deployments.console import as_json, helps, option
 from git_deployments.errors import DONE
 from git_deployments.history import find
 from git_deployments.model import Version
@@ -21,7 +21,7 @@ from git_deployments.resolve import resolve
 @click.argument("name")
 @click.argument("directory", metavar="DIR")
 @click.argument("version", required=False)
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+@option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 @as_json
 @helps
 @click.pass_obj
@@ -48,14 +48,12 @@ def checkout_command(app: App, name: str, directory: str, version: str | None, q
 @click.command("run", add_help_option=False)
 @click.argument("name")
 @click.argument("version", required=False)
-@click.option(
+@option(
     "-p", "--param", "assignments", multiple=True, metavar="KEY=VALUE", help="A parameter of this run; VALUE is YAML."
 )
-@click.option(
-    "--python", metavar="PROGRAM", help="The Python to run in (default: the virtual environment's, or PATH's)."
-)
-@click.option("--print", "printing", is_flag=True, help="Print the command that runs an image-based version instead.")
-@click.option("-q", "--quiet", is_flag=True, help="Do not say what is run, nor what pull steps print.")
+@option("--python", metavar="PROGRAM", help="The Python to run in (default: the virtual environment's, or PATH's).")
+@option("--print", "printing", is_flag=True, help="Print the command that runs an image-based version instead.")
+@option("-q", "--quiet", is_flag=True, help="Do not say what is run, nor what pull steps print.")
 @helps
 @click.pass_obj
 def run_command(

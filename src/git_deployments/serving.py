@@ -8,7 +8,7 @@ import click
 
 from git_deployments import apply, render
 from git_deployments.compare import Difference
-from git_deployments.console import as_json, helps
+from git_deployments.console import as_json, helps, option
 from git_deployments.errors import DONE, DeploymentsError
 from git_deployments.history import State, match, names, states
 from git_deployments.names import quoted, shown
@@ -23,11 +23,11 @@ class NotApplied(DeploymentsError):
 
 @click.command("apply", add_help_option=False)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--all", "every", is_flag=True, help="All deployments that have a live version.")
-@click.option("--settings", "with_settings", is_flag=True, help="Send schedules, paused and limits too.")
-@click.option("--create", is_flag=True, help="Create what the server does not have.")
-@click.option("-n", "--dry-run", "dry_run", is_flag=True, help="Show what would change; change nothing.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+@option("--all", "every", is_flag=True, help="All deployments that have a live version.")
+@option("--settings", "with_settings", is_flag=True, help="Send schedules, paused and limits too.")
+@option("--create", is_flag=True, help="Create what the server does not have.")
+@option("-n", "--dry-run", "dry_run", is_flag=True, help="Show what would change; change nothing.")
+@option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 @as_json
 @helps
 @click.pass_obj

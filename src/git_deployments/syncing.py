@@ -9,7 +9,7 @@ from contextlib import suppress
 import click
 
 from git_deployments import render
-from git_deployments.console import F, as_json, helps
+from git_deployments.console import F, as_json, helps, option
 from git_deployments.errors import CONTESTED, DONE
 from git_deployments.integrate import Dispute, Integration
 from git_deployments.model import Event, Json
@@ -33,12 +33,12 @@ def _to_terminal(chunk: bytes) -> None:
 
 def talks(command: F) -> F:
     """REMOTE, NAMEs and the options of the three commands."""
-    for option in (
-        click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors."),
+    for added in (
+        option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors."),
         click.argument("names", nargs=-1, metavar="[NAME]..."),
         click.argument("remote", required=False),
     ):
-        command = option(command)
+        command = added(command)
     return as_json(command)
 
 
@@ -66,7 +66,7 @@ def _fetched_rows(found: Fetched) -> Json:
 
 
 @click.command("pull", add_help_option=False)
-@click.option("--repair", is_flag=True, help="Look for damage in all that is here, not in the newest alone.")
+@option("--repair", is_flag=True, help="Look for damage in all that is here, not in the newest alone.")
 @talks
 @helps
 @click.pass_obj

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from git_deployments import render
-from git_deployments.console import helps
+from git_deployments.console import helps, option
 from git_deployments.errors import DONE, NO, DeploymentsError
 from git_deployments.history import State, creator, find, named, pointer, states, unknown
 from git_deployments.model import Json
@@ -40,17 +40,15 @@ class NobodyToAsk(DeploymentsError):
 
 @click.command("deploy", add_help_option=False)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("-f", "--file", "files", multiple=True, metavar="FILE", help="A manifest; - is standard input.")
-@click.option("--all", "every", is_flag=True, help="All deployments of the manifest.")
-@click.option("--version", "label", metavar="NAME", help="Human name of the version.")
-@click.option("--version-type", metavar="TYPE", help="Where version_info comes from (vcs:github … prefect:simple).")
-@click.option("--no-live", is_flag=True, help="Make the version, but leave live where it is.")
-@click.option("--if-changed", is_flag=True, help="Make nothing where nothing changed since the latest version.")
-@click.option("--paths", "paths", multiple=True, metavar="PATH", help="With --if-changed: only this code counts.")
-@click.option(
-    "--runtime-env", "runtime", multiple=True, metavar="VAR", help="Leave {{ $VAR }} in pull steps to the run."
-)
-@click.option("--allow-secret", multiple=True, metavar="KEY", help="Store what looks like a secret at this key.")
+@option("-f", "--file", "files", multiple=True, metavar="FILE", help="A manifest; - is standard input.")
+@option("--all", "every", is_flag=True, help="All deployments of the manifest.")
+@option("--version", "label", metavar="NAME", help="Human name of the version.")
+@option("--version-type", metavar="TYPE", help="Where version_info comes from (vcs:github … prefect:simple).")
+@option("--no-live", is_flag=True, help="Make the version, but leave live where it is.")
+@option("--if-changed", is_flag=True, help="Make nothing where nothing changed since the latest version.")
+@option("--paths", "paths", multiple=True, metavar="PATH", help="With --if-changed: only this code counts.")
+@option("--runtime-env", "runtime", multiple=True, metavar="VAR", help="Leave {{ $VAR }} in pull steps to the run.")
+@option("--allow-secret", multiple=True, metavar="KEY", help="Store what looks like a secret at this key.")
 @expects
 @publishes
 @writes
@@ -94,8 +92,8 @@ def deploy_command(app: App, /, **options: Any) -> int:
 
 @click.command("capture", add_help_option=False)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--all", "every", is_flag=True, help="All deployments of the server.")
-@click.option("--allow-secret", multiple=True, metavar="KEY", help="Store what looks like a secret at this key.")
+@option("--all", "every", is_flag=True, help="All deployments of the server.")
+@option("--allow-secret", multiple=True, metavar="KEY", help="Store what looks like a secret at this key.")
 @publishes
 @writes
 @helps
@@ -127,12 +125,10 @@ def capture_command(app: App, /, **options: Any) -> int:
 @click.command("update", add_help_option=False)
 @click.argument("name")
 @click.argument("assignments", nargs=-1, metavar="KEY=VALUE...")
-@click.option(
-    "--unset", multiple=True, metavar="KEY", help="Put a key back to its default, or take it out of a mapping."
-)
-@click.option("--version", "label", metavar="NAME", help="Human name of the new version.")
-@click.option("--no-live", is_flag=True, help="Make the version, but leave live where it is.")
-@click.option("--allow-secret", multiple=True, metavar="KEY", help="Store what looks like a secret at this key.")
+@option("--unset", multiple=True, metavar="KEY", help="Put a key back to its default, or take it out of a mapping.")
+@option("--version", "label", metavar="NAME", help="Human name of the new version.")
+@option("--no-live", is_flag=True, help="Make the version, but leave live where it is.")
+@option("--allow-secret", multiple=True, metavar="KEY", help="Store what looks like a secret at this key.")
 @expects
 @publishes
 @writes
@@ -170,8 +166,8 @@ def update_command(app: App, /, **options: Any) -> int:
 
 @click.command("delete", add_help_option=False)
 @click.argument("name")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--purge", "purged", is_flag=True, help="Remove the log too: nothing is left.")
+@option("-y", "--yes", is_flag=True, help="Do not ask.")
+@option("--purge", "purged", is_flag=True, help="Remove the log too: nothing is left.")
 @publishes
 @writes
 @helps

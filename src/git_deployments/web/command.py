@@ -8,7 +8,7 @@ import time
 
 import click
 
-from git_deployments.console import helps
+from git_deployments.console import helps, option
 from git_deployments.errors import DONE, DeploymentsError
 from git_deployments.names import shown
 from git_deployments.process import App, note, progress, say, warn
@@ -20,12 +20,10 @@ class ExtraMissing(DeploymentsError):
 
 
 @click.command("web", add_help_option=False)
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Listen there (default: a free port)."
-)
-@click.option("--read-only", is_flag=True, help="Offer no move.")
-@click.option("--no-browser", is_flag=True, help="Only print the address.")
-@click.option("--export", "directory", metavar="DIR", help="Write the pages to files in DIR instead, read-only.")
+@option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Listen there (default: a free port).")
+@option("--read-only", is_flag=True, help="Offer no move.")
+@option("--no-browser", is_flag=True, help="Only print the address.")
+@option("--export", "directory", metavar="DIR", help="Write the pages to files in DIR instead, read-only.")
 @helps
 @click.pass_obj
 def web_command(app: App, port: int, read_only: bool, no_browser: bool, directory: str | None) -> int:
