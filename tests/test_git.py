@@ -302,6 +302,30 @@ def test_much_is_read_in_order_up_to_what_may_be_held(runner: Git, reading: Read
     assert [one.oid for one in reading.much(names)] == [*oids[:2], tree, *oids[2:10]]
 
 
+def test_what_is_foreseen_is_read_by_a_process_that_leaves_nothing_behind(runner: Git, reading: Reading) -> None:
+    """More than a pipe holds, both of questions and of answers."""
+    oids = [runner.store("blob", b"%d" % number * 100_000) for number in range(30)]
+    before = len(children())
+    names = [*oids, *(f"HEAD:{'x' * 3000}{number}" for number in range(1000))]
+    reading.foresee(names)
+    assert len(children()) == before + 1
+    assert [one.oid for one in reading.much(oids[:2])] == oids[:2]
+    assert len(children()) == before + 1
+    assert [one.oid for one in reading.much(names)] == oids
+    assert len(children()) == before
+    reading.foresee(oids[:1])
+    assert [one.oid for one in reading.ahead(oids[:1], 1_000_000)] == oids[:1]
+    assert reading.holds(oids[0])
+    reading.foresee(oids)
+    reading.foresee(oids[1:])
+    assert len(children()) == before + 1
+    reading.foresee([])
+    assert len(children()) == before
+    reading.foresee(oids)
+    reading.close()
+    assert len(children()) == before
+
+
 def test_what_is_read_ahead_is_held_until_it_is_forgotten(runner: Git, reading: Reading) -> None:
     oids = [runner.store("blob", b"%d" % number) for number in range(3)]
     assert [one.data for one in reading.ahead((*oids[:2], "0" * 40), 1000)] == [b"0", b"1"]

@@ -25,7 +25,8 @@ from typing import NamedTuple
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import Damaged, Object
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Identity, Json, Run, Source, Version, VersionInfo
-from git_deployments.names import decode, encode, shown
+from git_deployments.names import encode, shown
+from git_deployments.refs import decoded
 
 FORMAT = "1"
 SNAPSHOT = "deployment.json"
@@ -33,6 +34,8 @@ SETTINGS_FILE = "settings.json"
 GITLINK = "source"
 DEEPEST = 100
 """Levels of a document that readers accept; a manifest may have fewer (`yamltext.DEEPEST`)."""
+_SHORT = 1000
+"""Bytes or characters of what is looked at once where it comes again; of what is longer nothing is kept."""
 ACTIONS = ("deploy", "update", "promote", "rollback", "adopt", "delete")
 
 
@@ -138,8 +141,8 @@ def parse_commit(object_: Object) -> Commit:
         raise Malformed(object_.oid, "it lacks a tree, an author or a committer")
     if not all(map(is_id, (tree, *parents))):
         raise Malformed(object_.oid, "its tree or a parent is no object id")
-    by = parse_identity(author[7:])
-    stored_by = by if committer[10:] == author[7:] else parse_identity(committer[10:])
+    by = _identity(author[7:])
+    stored_by = by if committer[10:] == author[7:] else _identity(committer[10:])
     return Commit(object_.oid, tree, parents, by, stored_by, message)
 
 
@@ -150,6 +153,10 @@ def tree_and_parents(object_: Object) -> tuple[str, tuple[str, ...]]:
 
 def _links(commit: bytes) -> tuple[str, tuple[str, ...], int]:
     """The tree and the parents that git sees: the first line and those right after it. And where these end."""
+    return _known_links(commit) if len(commit) < _SHORT else _read_links(commit)
+
+
+def _read_links(commit: bytes) -> tuple[str, tuple[str, ...], int]:
     if not commit.startswith(b"tree "):
         return "", (), 0
     end = commit.find(b"\n") + 1
@@ -160,6 +167,14 @@ def _links(commit: bytes) -> tuple[str, tuple[str, ...], int]:
     return tree, tuple(parents), end
 
 
+_known_links = lru_cache(maxsize=1024)(_read_links)
+"""Who walks commits, who reads them and who holds them to the rules ask for the same."""
+
+
+def _identity(line: str) -> Identity:
+    return _known_identity(line) if len(line) < _SHORT else parse_identity(line)
+
+
 def parse_identity(line: str) -> Identity:
     """`Name <email> seconds offset`, as `git var` and commits have it; what is unreadable is 0."""
     name, _, rest = line.partition("<")
@@ -167,6 +182,10 @@ def parse_identity(line: str) -> Identity:
     seconds, _, offset = when.strip().partition(" ")
     number = int(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) < 12 else 0
     return Identity(name.strip(), email, number, offset if _is_offset(offset) else "+0000")
+
+
+_known_identity = lru_cache(maxsize=1024)(parse_identity)
+"""One deploy writes versions and events by the thousand, all at the same moment."""
 
 
 def _is_offset(words: str) -> bool:
@@ -340,13 +359,9 @@ def _checked(oid: str, trailers: Mapping[str, str], what: str) -> str:
             f"object {oid} is of format {shown(version)}, which this git-deployments does not know; upgrade it"
         )
     try:
-        return _decoded(trailers.get("Deployment", ""))
+        return decoded(trailers.get("Deployment", ""))
     except DeploymentsError:
         raise Malformed(oid, "the trailer Deployment names no deployment") from None
-
-
-_decoded = lru_cache(maxsize=1024)(decode)
-"""Thousands of commits in a row have the same name."""
 
 
 def _number(oid: str, trailers: Mapping[str, str], key: str) -> int | None:
@@ -481,8 +496,6 @@ def _canonical_member(member: bytes) -> tuple[str, Json] | None:
 
 _known_member = lru_cache(maxsize=4096)(_canonical_member)
 """The documents of a deployment, and of a project, mostly say the same."""
-_SHORT = 1000
-"""Bytes of what is kept of such a member."""
 _FIRST, _BETWEEN, _LAST = b'{\n  "', b',\n  "', b"\n}\n"
 _TOO_FAR_IN = b"\n" + b"  " * DEEPEST
 """What stands in canonical JSON that is `DEEPEST` levels deep or more."""

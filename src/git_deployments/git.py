@@ -41,6 +41,8 @@ _BULK = 1000
 SYMBOLIC = "symbolic"
 """Stands for the object id of a symbolic ref."""
 _CHUNK = 1 << 16
+_WIDE = 1 << 20
+"""Bytes of a wide pipe: as many as Linux lets a user have (pipe(7), /proc/sys/fs/pipe-max-size)."""
 _SIGPIPE = 13
 
 
@@ -266,6 +268,8 @@ class Reading:
         self._process: Process | None = None
         self._buffer = b""
         self._ahead: dict[str, Object] = {}
+        self._foreseen: tuple[bytes, Process, memoryview] | None = None
+        """What `much` will be asked, who answers it, and what of the question it has not been given yet."""
 
     def __del__(self) -> None:
         self.close()
@@ -306,12 +310,28 @@ class Reading:
         Without those that are missing or larger than `largest`, and only up to the first that cannot be read, or that
         would make it more than `held` bytes together.
         """
-        wanted = "".join(f"{name}\n" for name in dict.fromkeys(names))
+        wanted = _questions(names)
         if not wanted:
             return []
-        process = self._git.start(*_FIRST_REF, "cat-file", "--batch", "--buffer")
-        _, out, _ = process.finish(wanted.encode(), most=held)
+        if self._foreseen and self._foreseen[0] == wanted:
+            (_, process, rest), self._foreseen = self._foreseen, None
+        else:
+            process, rest = self._questioned(wanted)
+        _, out, _ = process.finish(rest, most=held)
         return [one for one in _parse_batch(out) if self.largest is None or len(one.data) <= self.largest]
+
+    def foresee(self, names: Iterable[str]) -> None:
+        """`much` or `ahead` will be asked for these: git reads them beside us, as far as a pipe holds them."""
+        wanted = _questions(names)
+        if self._foreseen:
+            self._foreseen[1].stop()
+        self._foreseen = (wanted, *self._questioned(wanted)) if wanted else None
+
+    def _questioned(self, wanted: bytes) -> tuple[Process, memoryview]:
+        """A process that reads, and what it could not be told yet."""
+        process = self._git.start(*_FIRST_REF, "cat-file", "--batch", "--buffer")
+        process.widen()
+        return process, process.feed(memoryview(wanted))
 
     def together(self, oids: list[str]) -> None:
         """As `ahead`, for a few that are small, with no process more; one that is missing or damaged is met later."""
@@ -370,7 +390,10 @@ class Reading:
         return objects
 
     def close(self) -> None:
-        """End the process, if any."""
+        """End the processes, if any."""
+        if self._foreseen:
+            self._foreseen[1].stop()
+            self._foreseen = None
         if self._process:
             self._process.stop()
             self._process = None
@@ -414,6 +437,11 @@ class Reading:
         return whole[:size]
 
 
+def _questions(names: Iterable[str]) -> bytes:
+    """What `cat-file --batch` is asked, each once."""
+    return "".join(f"{name}\n" for name in dict.fromkeys(names)).encode()
+
+
 _NO_REPOSITORY = ("not a git repository", "dubious ownership", "fatal: cannot change to ")
 
 
@@ -432,7 +460,7 @@ class Process:
         self._said = b""
 
     def finish(
-        self, stdin: bytes = b"", echo: Callable[[bytes], None] | None = None, most: int | None = None
+        self, stdin: bytes | memoryview = b"", echo: Callable[[bytes], None] | None = None, most: int | None = None
     ) -> tuple[int, bytes, str]:
         """Feed `stdin`, read everything, wait. `echo` gets standard error as it comes. Raises `NotARepository`.
 
@@ -478,6 +506,21 @@ class Process:
         if not chunk:
             os.close(self._stderr)
             self._stderr = -1
+
+    def widen(self) -> None:
+        """Let the pipes hold more than a few objects, where the system does that."""
+        import fcntl
+
+        size = getattr(fcntl, "F_SETPIPE_SZ", None)
+        for descriptor in (self.stdin, self.stdout):
+            if size is not None and descriptor >= 0:
+                with suppress(OSError):  # this user has as much of it as one may have
+                    fcntl.fcntl(descriptor, size, _WIDE)
+
+    def feed(self, stdin: memoryview) -> memoryview:
+        """Give the process as much of its input as its pipe takes at once; the rest, which `finish` gives it."""
+        os.set_blocking(self.stdin, False)
+        return self._feed(stdin)
 
     def tell(self, data: bytes) -> None:
         """Give the process its whole input; it must read that before it says anything."""
@@ -548,7 +591,7 @@ class Process:
 
     def _feed(self, stdin: memoryview) -> memoryview:
         try:
-            stdin = stdin[os.write(self.stdin, stdin[:_CHUNK]) :]
+            stdin = stdin[os.write(self.stdin, stdin) :]
         except BlockingIOError:
             return stdin
         except BrokenPipeError:

@@ -35,7 +35,7 @@ OVERTAKEN = "another push came first; 'git deployments pull', then push again"
 _LINES = 20
 """Lines that are said of one deployment."""
 _READINGS = 10
-_TOGETHER = 500
+_TOGETHER = 250
 """Deployments whose objects are read together."""
 _FEW = 24
 """Refs whose objects are asked for one by one: no process starts."""
@@ -118,31 +118,45 @@ def _judge(repository: Repository, rules: Rules, ours: Mapping[str, Mapping[Ref,
     for attempt in range(_READINGS):
         if attempt:
             time.sleep(PAUSE)
-        before = read_refs(repository, wanted)
-        wanted = [name for name in wanted if name not in verdicts or before[name] != verdicts[name].before]
-        for start in range(0, len(wanted), _TOGETHER):
-            pushes = [_Push(name, before[name], ours[name]) for name in wanted[start : start + _TOGETHER]]
-            _read_ahead(repository, pushes)
-            for push in pushes:
-                events: list[Mark] = []
-                problems = list(_check(repository, rules, push, events))
-                verdicts[push.name] = _Verdict(push.before, problems, events)
-            repository.reading.forget()
-        wanted = [name for name in wanted if verdicts[name].problems]
+        doubtful = []
+        for push in _read(repository, ours, wanted):
+            name, before, _ = push
+            if name in verdicts and verdicts[name].before == before:
+                continue
+            events: list[Mark] = []
+            problems = list(_check(repository, rules, push, events))
+            verdicts[name] = _Verdict(before, problems, events)
+            if problems:
+                doubtful.append(name)
+        wanted = doubtful
         if not wanted:
             break
     return verdicts
 
 
-def _read_ahead(repository: Repository, pushes: list[_Push]) -> None:
-    """What the checks of much ask for first, in one question to git rather than in thousands."""
-    moved = [(ref, change) for push in pushes for ref, change in push.changes.items() if ref.kind != SOURCES]
+def _read(repository: Repository, ours: Mapping[str, Mapping[Ref, RefChange]], wanted: list[str]) -> Iterator[_Push]:
+    """Each push once what it will be checked on is read; git reads for the next ones meanwhile."""
+    reading = repository.reading
+    asked = _asked(ours, wanted[:_TOGETHER])
+    reading.foresee(asked)
+    before = read_refs(repository, wanted)
+    for start in range(0, len(wanted), _TOGETHER):
+        together, following = (wanted[at : at + _TOGETHER] for at in (start, start + _TOGETHER))
+        reading.ahead(asked, _HELD)
+        asked = _asked(ours, following)
+        reading.foresee(asked)
+        yield from (_Push(name, before[name], ours[name]) for name in together)
+        reading.forget()
+
+
+def _asked(ours: Mapping[str, Mapping[Ref, RefChange]], wanted: list[str]) -> list[str]:
+    """What the checks of much ask for first; nothing where it is little."""
+    moved = [(ref, change) for name in wanted for ref, change in ours[name].items() if ref.kind != SOURCES]
     if len(moved) < _FEW:
-        return
+        return []
     ends = [oid for _, (_, new, old) in moved for oid in (new, old) if oid and is_id(oid)]
     made = [change.new for ref, change in moved if ref.kind == VERSIONS and change.new and is_id(change.new)]
-    stored = [name for oid in made for name in (f"{oid}^{{tree}}", f"{oid}:{SNAPSHOT}")]
-    repository.reading.ahead((*ends, *stored), _HELD)
+    return [*ends, *(name for oid in made for name in (f"{oid}^{{tree}}", f"{oid}:{SNAPSHOT}"))]
 
 
 def _collisions(repository: Repository, verdicts: Mapping[str, _Verdict]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The refs of a deployment, built and taken apart in pairs: pure strings (design, "Refs")."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from git_deployments.names import BadName, decode, encode, encode_half
@@ -21,6 +22,10 @@ class Ref(NamedTuple):
     """`live`, `log`, `versions` or `sources`."""
     number: int | None
     """The version's number, for `versions` and `sources`."""
+
+
+decoded = lru_cache(maxsize=1024)(decode)
+"""As `names.decode`, for many in a row: the refs of a deployment, and its commits, all have its name."""
 
 
 def prefix(name: str) -> str:
@@ -67,7 +72,7 @@ def parse_ref(ref: str, root: str = ROOT) -> Ref | None:
     else:
         return None
     try:
-        return Ref(decode("/".join(parts)), kind, number)
+        return Ref(decoded("/".join(parts)), kind, number)
     except BadName:
         return None
 
