@@ -240,6 +240,26 @@ def test_the_number_of_refs_stays_bounded(project: Project) -> None:
     assert project.ok("fsck").out == ""
 
 
+def test_where_git_has_very_many_refs_old_versions_lose_theirs_ten_at_a_time(project: Project) -> None:
+    """Dropping one makes git write all the packed ones anew."""
+    project.git("config", "deployments.keepRefs", "1")
+    project.deploy("d1")
+    project.git("pack-refs", "--all")
+    packed = project.path / ".git" / "packed-refs"
+    head, *lines = packed.read_text().splitlines()
+    oid = project.git("rev-parse", "HEAD")
+    lines += [f"{oid} refs/tags/{number:05}-a-tag-with-a-name-that-is-rather-long" for number in range(12_000)]
+    packed.write_text("\n".join([head, *sorted(lines, key=lambda line: line[41:])]) + "\n")
+    files = []
+    for number in range(2, 12):
+        project.deploy(f"d{number}")
+        files.append(packed.stat().st_ino)
+    assert files[:-1] == [files[0]] * 9
+    assert files[-1] != files[0]
+    assert [ref.rpartition("/")[2] for ref in project.refs() if "/versions/" in ref] == ["11"]
+    assert project.ok("fsck").out == ""
+
+
 def test_keep_refs_0_keeps_all(project: Project) -> None:
     project.git("config", "deployments.keepRefs", "0")
     for number in range(1, 4):

@@ -25,7 +25,7 @@ from git_deployments.errors import DeploymentsError
 from git_deployments.git import SYMBOLIC, Damaged, GitFailed, Object, text
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Identity, Json, Version
 from git_deployments.names import BadName, check, decode, encode, fold, shown
-from git_deployments.refs import LIVE, LOG, REMOTE_ROOT, ROOT, SOURCES, VERSIONS, live_ref, parse_ref, prefix
+from git_deployments.refs import LIVE, LOG, REMOTE_ROOT, ROOT, SOURCES, VERSIONS, live_ref, log_ref, parse_ref, prefix
 from git_deployments.repository import Repository
 
 PAUSE = 0.3
@@ -129,6 +129,15 @@ def names(repository: Repository) -> list[str]:
     """Full names of all deployments that have a log or a `live`, sorted, the deleted ones included."""
     found = repository.git.refs(f"{ROOT}**/{LOG}", f"{ROOT}**/{LIVE}")
     return sorted({parsed.name for ref, _ in found if (parsed := parse_ref(ref))})
+
+
+def is_empty(repository: Repository, likely: Iterable[str] = ()) -> bool:
+    """Whether no deployment at all is known here. The likely ones are looked for first: git lists all to find one."""
+    logs = [log_ref(name) for name in likely][:_LIKELY]
+    return not ((logs and repository.git.refs(*logs)) or repository.git.refs("--count=1", ROOT.rstrip("/")))
+
+
+_LIKELY = 10
 
 
 def states(repository: Repository, wanted: Iterable[str] | None = None, index: bool = True) -> list[State]:

@@ -15,13 +15,13 @@ import click
 from git_deployments import render
 from git_deployments.console import F, as_json, helps, option
 from git_deployments.errors import DONE, NOT_LIVE, DeploymentsError
-from git_deployments.history import Pointer, State, find, foresee, is_full_name, while_live
+from git_deployments.history import Pointer, State, find, foresee, is_empty, is_full_name, while_live
 from git_deployments.model import Json
 from git_deployments.names import quoted, shown
 from git_deployments.process import App, note, say, warn
 from git_deployments.reason import check_reason
 from git_deployments.record import Record
-from git_deployments.refs import ROOT, live_ref, log_ref, version_ref
+from git_deployments.refs import live_ref, log_ref, version_ref
 from git_deployments.repository import Repository
 from git_deployments.store import Decide, Outcome, Planned, Wanted, plan, promoting, rolling_back, write
 
@@ -147,10 +147,10 @@ def carry_out(app: App, wanted: Wanted, decide: Decide, manner: Manner, telling:
     """Write it, publish it where asked, and tell it; or show what would be written. The exit code."""
     repository = app.repository
     if manner.dry_run:
-        if repository.remotes and not repository.git.refs("--count=1", ROOT.rstrip("/")):
+        if repository.remotes and is_empty(repository, wanted.look() if wanted.exact else ()):
             warn("nothing is known here yet and a dry run asks no remote, so numbers are provisional")
         return _show_plan(plan(repository, wanted.look(), decide), manner)
-    first_contact(repository, manner)
+    first_contact(repository, manner, wanted.look() if wanted.exact else ())
     if manner.push:
         outcomes = _written_and_published(repository, manner, wanted, decide)
     else:
@@ -214,9 +214,12 @@ def _commit(version: Pointer | None) -> str | None:
     return version.commit if version else None
 
 
-def first_contact(repository: Repository, manner: Manner) -> None:
-    """A clone that has no deployments yet asks its remote first, so that numbers go on (design, "Commands")."""
-    if manner.push or manner.offline or not repository.remotes or repository.git.refs("--count=1", ROOT.rstrip("/")):
+def first_contact(repository: Repository, manner: Manner, likely: Iterable[str] = ()) -> None:
+    """A clone that has no deployments yet asks its remote first, so that numbers go on (design, "Commands").
+
+    `likely`: names of deployments that it may have.
+    """
+    if manner.push or manner.offline or not repository.remotes or not is_empty(repository, likely):
         return
     from git_deployments import sync
     from git_deployments.checkout import default_remote
