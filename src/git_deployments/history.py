@@ -204,6 +204,8 @@ def named(repository: Repository, words: str, globs: bool = False) -> list[str]:
     def present(found: list[str]) -> list[str]:
         return [state.name for state in states(repository, found) if not state.deleted] or found
 
+    if is_full_name(words) and repository.git.refs(log_ref(words), live_ref(words)):  # no need to list all
+        return [words]
     return matching(names(repository), words, globs, present)
 
 
