@@ -5,7 +5,10 @@ comes. At the NTH one the kernel kills: `one`, that process alone, or `tree`, al
 an error (`ENOSPC`), which the call gives back: then only those that change the disk count. The call itself does not
 happen. Where HOW is the name of a signal (`SIGTERM`), all of them get it while the call is made. REPORT gets a line for
 each call; the last line says `met` or `ended`. The exit status is the command's, 128 and the signal's number where it
-was killed. (Linux manual, ptrace(2), PTRACE_GET_SYSCALL_INFO.)
+was killed.
+
+A filter in the kernel picks out the calls that may count, so all others run as fast as ever. (Linux manual, ptrace(2),
+PTRACE_GET_SYSCALL_INFO; seccomp(2), SECCOMP_RET_TRACE.)
 """
 
 from __future__ import annotations
@@ -40,15 +43,53 @@ CAN_REFUSE = CALLS is _AMD64
 _NUMBER_AT, _RESULT_AT = 15 * 8, 10 * 8
 """Of x86_64, in the user area that ptrace pokes into: `orig_rax` and `rax`."""
 
-_POKE, _CONTINUE, _SET_OPTIONS, _GET_SYSCALL_INFO = 6, 24, 0x4200, 0x420E
-_OPTIONS = 1 | 2 | 4 | 8 | 0x10 | 0x100000  # calls marked, forks, vforks, clones and execs followed, killed with us
+_POKE, _CONTINUE, _SET_OPTIONS, _GET_SYSCALL_INFO = 6, 7, 0x4200, 0x420E
+_OPTIONS = 2 | 4 | 8 | 0x10 | 0x80 | 0x100000  # forks, vforks, clones, execs and the filter followed, killed with us
 _ALL_CHILDREN = 0x40000000
-_CALL_STOP = signal.SIGTRAP | 0x80
-_ENTRY = 1
+_PICKED_STOP = signal.SIGTRAP | 7 << 8
+_PICKED = 3
 
-_ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+_MAKES = os.O_CREAT | os.O_TRUNC
+_FLAGS_OF = {"open": 1, "openat": 2}
+"""Which argument says whether a file is made."""
+_ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2
+_LET, _PICK = 0x7FFF0000, 0x7FF00000
+_LOAD, _EQUAL, _ANY, _RETURN = 0x20, 0x15, 0x45, 0x06
+"""Of the kernel's packet filter: load a word of what is looked at, jump if it is this, jump if it has a bit of this."""
+_ARGUMENTS_AT = 16
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_ptrace = _libc.ptrace
 _ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 _ptrace.restype = ctypes.c_long
+
+
+class _Program(ctypes.Structure):
+    """`struct sock_fprog`."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
+
+
+def _pick() -> None:
+    """From here on this process, and all that it starts, stops at the calls that may count."""
+    lines = [
+        (_LOAD, 0, 0, 4),
+        (_EQUAL, 1, 0, _ARCHITECTURE[platform.machine()]),
+        (_RETURN, 0, 0, _LET),
+        (_LOAD, 0, 0, 0),
+    ]
+    for name, number in CALLS.items():
+        flags = _FLAGS_OF.get(name)
+        if flags is None:
+            lines += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _PICK)]
+        else:
+            flag = [(_LOAD, 0, 0, _ARGUMENTS_AT + 8 * flags), (_ANY, 0, 1, _MAKES), (_RETURN, 0, 0, _PICK)]
+            lines += [(_EQUAL, 0, 4, number), *flag, (_RETURN, 0, 0, _LET)]
+    lines.append((_RETURN, 0, 0, _LET))
+    program = _Program(len(lines), b"".join(struct.pack("HBBI", *line) for line in lines))
+    if _libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or _libc.prctl(_SECCOMP, _FILTER, ctypes.byref(program), 0, 0):
+        raise OSError(ctypes.get_errno(), "the kernel takes no filter of calls")
 
 
 def _entered(pid: int) -> tuple[str, list[int]] | None:
@@ -56,13 +97,13 @@ def _entered(pid: int) -> tuple[str, list[int]] | None:
     info = ctypes.create_string_buffer(88)
     _ptrace(_GET_SYSCALL_INFO, pid, len(info), ctypes.cast(info, ctypes.c_void_p))
     operation, number, *arguments = struct.unpack("B23xQ6Q", info.raw[:80])
-    return (_NAMES[number], arguments) if operation == _ENTRY and number in _NAMES else None
+    return (_NAMES[number], arguments) if operation == _PICKED and number in _NAMES else None
 
 
 def _counts(pid: int, name: str, arguments: list[int]) -> str | None:
     """What a call changes, in words; None where that is no file and no other process."""
-    if name in ("open", "openat"):
-        return "" if arguments[1 if name == "open" else 2] & (os.O_CREAT | os.O_TRUNC) else None
+    if name in _FLAGS_OF:
+        return "" if arguments[_FLAGS_OF[name]] & _MAKES else None
     if name in ("write", "writev", "pwrite64"):
         descriptor = f"/proc/{pid}/fd/{arguments[0]}"
         try:
@@ -78,6 +119,7 @@ def _run(nth: int, how: str, report: str, command: list[str]) -> int:
     if first == 0:
         _ptrace(0, 0, None, None)
         os.kill(os.getpid(), signal.SIGSTOP)
+        _pick()
         os.execvp(command[0], command)
     os.waitpid(first, 0)
     _ptrace(_SET_OPTIONS, first, None, _OPTIONS)
@@ -90,7 +132,7 @@ def _run(nth: int, how: str, report: str, command: list[str]) -> int:
 
 def _follow(first: int, nth: int, how: str, out: TextIO) -> tuple[int, bool]:
     """Until the last process has ended; exit code of the first one, and whether the call came."""
-    known, seen, code, refused = {first}, 0, 0, set[int]()
+    known, seen, code = {first}, 0, 0
     while known:
         pid, status = os.waitpid(-1, _ALL_CHILDREN)
         if not os.WIFSTOPPED(status):
@@ -98,16 +140,12 @@ def _follow(first: int, nth: int, how: str, out: TextIO) -> tuple[int, bool]:
             code = os.waitstatus_to_exitcode(status) if pid == first else code
             continue
         known.add(pid)
-        called = os.WSTOPSIG(status) == _CALL_STOP
-        if called and pid in refused:
-            _ptrace(_POKE, pid, _RESULT_AT, ctypes.c_void_p(-getattr(errno, how)))
-            refused.discard(pid)
-        elif called and (seen < nth or not nth) and (line := _counted(pid, how)):
+        if status >> 8 == _PICKED_STOP and (seen < nth or not nth) and (line := _counted(pid, how)):
             seen += 1
             out.write(line)
             if seen == nth:
-                _meet(pid, how, known, refused)
-        _ptrace(_CONTINUE, pid, None, 0 if called else _delivered(status))
+                _meet(pid, how, known)
+        _ptrace(_CONTINUE, pid, None, _delivered(status))
     return 128 - code if code < 0 else code, bool(nth) and seen == nth
 
 
@@ -120,13 +158,13 @@ def _counted(pid: int, how: str) -> str | None:
     return f"{pid} {entered[0]} {target}\n"
 
 
-def _meet(pid: int, how: str, known: set[int], refused: set[int]) -> None:
+def _meet(pid: int, how: str, known: set[int]) -> None:
     if how in ("one", "tree") or how.startswith("SIG"):
         for victim in {pid} if how == "one" else known:
             os.kill(victim, getattr(signal, how, signal.SIGKILL))
     else:
         _ptrace(_POKE, pid, _NUMBER_AT, ctypes.c_void_p(-1))
-        refused.add(pid)
+        _ptrace(_POKE, pid, _RESULT_AT, ctypes.c_void_p(-getattr(errno, how)))
 
 
 def _delivered(status: int) -> int:
