@@ -33,7 +33,7 @@ from git_deployments.model import PROPERTIES, SETTINGS, Event, Json, Version, Wa
 from git_deployments.names import fold, quoted, shown
 from git_deployments.refs import LIVE, REMOTE_ROOT, ROOT, VERSIONS, Ref, live_ref, parse_ref, source_ref, version_ref
 from git_deployments.repository import KEEP_REFS, MAX_SNAPSHOT, Repository
-from git_deployments.signing import Signature, allowed_signers, is_among, may_move, signatures
+from git_deployments.signing import Signature, allowed_signers, is_among, may_move, moving_rules, signatures
 
 OLD_LOCK = 600
 """Seconds after which a lock file is taken for one that a dead process left."""
@@ -257,9 +257,13 @@ _Thing = TypeVar("_Thing")
 
 
 def _blocks(things: Iterator[_Thing]) -> Iterator[list[_Thing]]:
-    import itertools
-
-    while block := list(itertools.islice(things, _BLOCK)):
+    block: list[_Thing] = []
+    for thing in things:
+        block.append(thing)
+        if len(block) == _BLOCK:
+            yield block
+            block = []
+    if block:
         yield block
 
 
@@ -676,7 +680,8 @@ def signature_problems(repository: Repository, events: Iterable[Mark], needed: b
     """
     needed = needed or allowed_signers(repository) is not None
     events = list(events)
-    movers = {name: may_move(repository, name) for name in {event.name for event in events}}
+    rules = moving_rules(repository)
+    movers = {name: may_move(rules, name) for name in {event.name for event in events}}
     checked = [event for event in events if needed or (event.moves and movers[event.name] is not None)]
     found = signatures(repository, (event.commit for event in checked))
     for event in checked:

@@ -21,12 +21,22 @@ from git_deployments.codec import (
 )
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import RefChange, text
-from git_deployments.history import NO_REFS, PAUSE, Pointer, Refs, names, number_to_oid, pointer, read_refs
+from git_deployments.history import (
+    NO_REFS,
+    PAUSE,
+    Pointer,
+    Refs,
+    foresee_names,
+    names,
+    number_to_oid,
+    pointer,
+    read_refs,
+)
 from git_deployments.model import Event
 from git_deployments.names import fold, shown
 from git_deployments.refs import LIVE, LOG, ROOT, SOURCES, VERSIONS, Ref, parse_ref
 from git_deployments.repository import KEEP_REFS, MAX_SNAPSHOT, Repository
-from git_deployments.signing import may_move
+from git_deployments.signing import may_move, moving_rules
 
 LARGEST = 4 << 20
 """Bytes that a commit or tree may have; documents have a limit of their own."""
@@ -92,6 +102,8 @@ def refusals(repository: Repository, changes: Iterable[RefChange]) -> Iterator[s
         return
     rules = Rules(repository.number("keepRefs", KEEP_REFS), repository.flag("allowDelete"), {})
     repository.reading.largest = max(LARGEST, repository.number("maxSnapshotSize", MAX_SNAPSHOT))
+    if any(ref.kind == LOG and not change.old for push in ours.values() for ref, change in push.items()):
+        foresee_names(repository)
     verdicts = _judge(repository, rules, ours)
     yield from _collisions(repository, verdicts)
     for finding in signature_problems(repository, [one for verdict in verdicts.values() for one in verdict.events]):
@@ -253,7 +265,7 @@ def _without_log(repository: Repository, rules: Rules, push: _Push) -> Iterator[
             "its log may not be removed, since deployments.allowDelete is not set on the server; "
             "'git deployments delete' without --purge keeps it"
         )
-    elif push.before.live and may_move(repository, push.name) is not None:
+    elif push.before.live and may_move(moving_rules(repository), push.name) is not None:
         yield (
             "live may not go with its log, since nobody signs that (deployments.<pattern>.mayMove); "
             "'git deployments delete' and push first, then delete --purge"

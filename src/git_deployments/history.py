@@ -127,8 +127,16 @@ class State(NamedTuple):
 
 def names(repository: Repository) -> list[str]:
     """Full names of all deployments that have a log or a `live`, sorted, the deleted ones included."""
-    found = repository.git.refs(f"{ROOT}**/{LOG}", f"{ROOT}**/{LIVE}")
+    found = repository.git.refs(*_POSITIONS)
     return sorted({parsed.name for ref, _ in found if (parsed := parse_ref(ref))})
+
+
+def foresee_names(repository: Repository) -> None:
+    """`names` will be asked for, and it does not matter if it looks earlier."""
+    repository.git.foresee_refs(*_POSITIONS)
+
+
+_POSITIONS = (f"{ROOT}**/{LOG}", f"{ROOT}**/{LIVE}")
 
 
 def is_empty(repository: Repository, likely: Iterable[str] = ()) -> bool:
@@ -312,7 +320,7 @@ def foresee(repository: Repository, wanted: list[str]) -> None:
 def _patterns(wanted: list[str] | None, index: bool) -> list[str]:
     if wanted is not None and len(wanted) <= BY_NAME:
         return [prefix(name).rstrip("/") for name in wanted]
-    return [ROOT.rstrip("/")] if index or wanted is not None else [f"{ROOT}**/{LOG}", f"{ROOT}**/{LIVE}"]
+    return [ROOT.rstrip("/")] if index or wanted is not None else [*_POSITIONS]
 
 
 def _with_ref(refs: Refs, kind: str, number: int | None, oid: str) -> Refs:

@@ -166,16 +166,25 @@ def signatures(repository: Repository, commits: Iterable[str]) -> dict[str, Sign
     return {row[0]: Signature(row[1], row[2], (row[3], row[4])) for row in rows if len(row) == 5}
 
 
-def may_move(repository: Repository, name: str) -> list[str] | None:
-    """Who may move `live` of a deployment, by all `deployments.<pattern>.mayMove` that match; None: everybody."""
+def moving_rules(repository: Repository) -> list[tuple[str, list[str]]]:
+    """Every `deployments.<pattern>.mayMove`: the pattern, and who is listed."""
+    rules = []
+    for key, values in repository.config.items():
+        pattern = key[len("deployments.") : -len(".maymove")]
+        if key.startswith("deployments.") and key.endswith(".maymove") and pattern:
+            listed = (one.strip() for value in values for one in value.split(","))
+            rules.append((pattern, [one for one in listed if one]))
+    return rules
+
+
+def may_move(rules: list[tuple[str, list[str]]], name: str) -> list[str] | None:
+    """Who may move `live` of a deployment, by all `moving_rules` that match it; None: everybody."""
     from fnmatch import fnmatchcase
 
     found: list[str] | None = None
-    for key, values in repository.config.items():
-        pattern = key[len("deployments.") : -len(".maymove")]
-        if key.startswith("deployments.") and key.endswith(".maymove") and pattern and fnmatchcase(name, pattern):
-            listed = (one.strip() for value in values for one in value.split(","))
-            found = [*(found or []), *(one for one in listed if one)]
+    for pattern, listed in rules:
+        if fnmatchcase(name, pattern):
+            found = [*(found or []), *listed]
     return found
 
 
