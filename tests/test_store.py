@@ -249,7 +249,7 @@ def test_where_git_has_very_many_refs_old_versions_lose_theirs_ten_at_a_time(pro
     head, *lines = packed.read_text().splitlines()
     oid = project.git("rev-parse", "HEAD")
     lines += [f"{oid} refs/tags/{number:05}-a-tag-with-a-name-that-is-rather-long" for number in range(12_000)]
-    packed.write_text("\n".join([head, *sorted(lines, key=lambda line: line[41:])]) + "\n")
+    packed.write_text("\n".join([head, *sorted(lines, key=lambda line: line.split(" ", 1)[1])]) + "\n")
     files = []
     for number in range(2, 12):
         project.deploy(f"d{number}")
