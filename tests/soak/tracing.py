@@ -1,11 +1,11 @@
-"""Run a command and meet it at one of its changes of the disk: `python tracing.py NTH HOW REPORT COMMAND…`.
+"""Run a command and meet it at one of its changes of the disk.
 
 Every system call that changes a disk or feeds another process is counted, in whichever of the command's processes it
-comes. At the NTH one the kernel kills: `one`, that process alone, or `tree`, all of them at once; or HOW is the name of
-an error (`ENOSPC`), which the call gives back: then only those that change the disk count. The call itself does not
-happen. Where HOW is the name of a signal (`SIGTERM`), all of them get it while the call is made. REPORT gets a line for
-each call; the last line says `met` or `ended`. The exit status is the command's, 128 and the signal's number where it
-was killed.
+comes. At the `nth` one the kernel kills: `one`, that process alone, or `tree`, all of them at once; or `how` is the
+name of an error (`ENOSPC`), which the call gives back: then only those that change the disk count. The call itself does
+not happen. Where `how` is the name of a signal (`SIGTERM`), all of them get it while the call is made. `report` gets a
+line for each call; the last line says `met` or `ended`. The exit status is the command's, 128 and the signal's number
+where it was killed.
 
 A filter in the kernel picks out the calls that may count, so all others run as fast as ever. (Linux manual, ptrace(2),
 PTRACE_GET_SYSCALL_INFO; seccomp(2), SECCOMP_RET_TRACE.)
@@ -17,11 +17,12 @@ import ctypes
 import errno
 import os
 import platform
+import select
 import signal
 import stat
 import struct
-import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import TextIO
 
@@ -58,6 +59,9 @@ _LET, _PICK = 0x7FFF0000, 0x7FF00000
 _LOAD, _EQUAL, _ANY, _RETURN = 0x20, 0x15, 0x45, 0x06
 """Of the kernel's packet filter: load a word of what is looked at, jump if it is this, jump if it has a bit of this."""
 _ARGUMENTS_AT = 16
+
+LIMIT = 60
+"""Seconds that a command may take."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _ptrace = _libc.ptrace
@@ -114,13 +118,14 @@ def _counts(pid: int, name: str, arguments: list[int]) -> str | None:
     return ""
 
 
-def _run(nth: int, how: str, report: str, command: list[str]) -> int:
+def _run(nth: int, how: str, report: Path, words: tuple[str, ...]) -> int:
     first = os.fork()
     if first == 0:
         _ptrace(0, 0, None, None)
         os.kill(os.getpid(), signal.SIGSTOP)
         _pick()
-        os.execvp(command[0], command)
+        command = [sys.executable, "-m", "git_deployments", *words]
+        os.execve(command[0], command, os.environ | {"PYTHONDONTWRITEBYTECODE": "1"})
     os.waitpid(first, 0)
     _ptrace(_SET_OPTIONS, first, None, _OPTIONS)
     _ptrace(_CONTINUE, first, None, None)
@@ -183,12 +188,38 @@ def heard(
     directory: Path, words: tuple[str, ...], nth: int, how: str, report: Path
 ) -> tuple[int, list[list[str]], str]:
     """The same, and what the command said on standard error. A traceback fails the test."""
-    command = [sys.executable, __file__, str(nth), how, str(report), sys.executable, "-m", "git_deployments", *words]
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=60)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, [line.split() for line in report.read_text().splitlines()[:-1]], done.stderr
+    said = report.with_suffix(".said")
+    tracer = os.fork()  # which has no other children to wait for
+    if tracer == 0:
+        code = _UNABLE
+        try:
+            null, error = os.open(os.devnull, os.O_RDWR), os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            for target, descriptor in enumerate((null, null, error)):
+                os.dup2(descriptor, target)
+            os.chdir(directory)
+            code = _run(nth, how, report, words)
+        except BaseException:
+            os.write(2, traceback.format_exc().encode())
+        finally:
+            os._exit(code)
+    code = _ended(tracer)
+    err = said.read_text()
+    assert "Traceback" not in err, err
+    return code, [line.split() for line in report.read_text().splitlines()[:-1]], err
 
 
-if __name__ == "__main__":
-    sys.exit(_run(int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]))
+_UNABLE = 255
+
+
+def _ended(tracer: int) -> int:
+    """Exit status of the tracer; one that waits for ever is killed, and all that it follows with it."""
+    descriptor = os.pidfd_open(tracer)
+    try:
+        late = not select.select([descriptor], [], [], LIMIT)[0]
+    finally:
+        os.close(descriptor)
+    if late:
+        os.kill(tracer, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(tracer, 0)[1])
+    assert not late, "it goes on for ever"
+    return code
