@@ -97,8 +97,8 @@ def test_much_is_fed_and_read_at_the_same_time(runner: Git) -> None:
     assert runner.run("cat-file", "blob", oid) == data
     out = runner.run("cat-file", "--batch", stdin=f"{oid}\n".encode() * 4)
     assert len(out) == 4 * (len(data) + len(f"{oid} blob {len(data)}\n\n"))
-    many = runner.run("cat-file", "--batch-check", stdin=b"HEAD\n" * 100_000)
-    assert many.count(b" commit ") == 100_000
+    many = runner.run("cat-file", "--batch-check", stdin=f"{oid}\n".encode() * 100_000)
+    assert many.count(b" blob ") == 100_000
 
 
 def test_input_that_git_does_not_want_is_no_error(runner: Git) -> None:
@@ -294,8 +294,7 @@ def test_much_is_read_in_order_up_to_what_may_be_held(runner: Git, reading: Read
     assert [one.oid for one in found] == [*oids[:2], tree, *oids[2:]]
     assert [one.data for one in found if one.kind == "blob"] == [b"%d" % number * 10_000 for number in range(40)]
     few = reading.much(iter(names), held=100_000)
-    assert few == found[: len(few)]
-    assert 5 < len(few) < 12
+    assert few == found[:10]  # the next one would end beyond
     assert reading.much(names[3:4]) == reading.much([]) == []
     assert children() == before
     reading.largest = 9_999 + 10_000

@@ -308,7 +308,7 @@ class Reading:
         """The objects of any names that git knows (`<commit>:path`), asked all at once, in their order.
 
         Without those that are missing or larger than `largest`, and only up to the first that cannot be read, or that
-        would make it more than `held` bytes together.
+        would make git's answer longer than `held` bytes.
         """
         wanted = _questions(names)
         if not wanted:
@@ -318,6 +318,8 @@ class Reading:
         else:
             process, rest = self._questioned(wanted)
         _, out, _ = process.finish(rest, most=held)
+        if held is not None and len(out) > held:
+            out = out[:held]
         return [one for one in _parse_batch(out) if self.largest is None or len(one.data) <= self.largest]
 
     def foresee(self, names: Iterable[str]) -> None:
