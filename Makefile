@@ -6,21 +6,24 @@ VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 PREFECT_VENV ?= .venv-prefect
 SOAKS ?=
+# These want more than Python and git, and have targets of their own.
+BESIDE := tests/prefect tests/web/test_browser.py
 RACES := tests/soak/test_races.py tests/soak/test_writers.py tests/test_sync_property.py
 
 SOAK = $(VENV)/bin/python -m pytest -q -rP --durations=0 --durations-min=10
 
 PACKAGE := $(shell find src docs/man docs/completion -type f ! -name '*.pyc')
 
-.PHONY: help demo test test-prefect test-sha256 test-web lint bench soak soak-short clean
+.PHONY: help demo test test-browser test-prefect test-sha256 test-web lint bench soak soak-short clean
 
 help:
 	@echo "make demo   two versions, a rollback and a promotion in a scratch repository"
-	@echo "make test   lint, types and all tests"
+	@echo "make test   lint, types and all tests but those of the next two"
 	@echo "make test-prefect  the tests that need a real Prefect server, in an environment of its own"
-	@echo "make test-sha256  all tests once more, in SHA-256 repositories"
+	@echo "make test-browser  the tests that need chromium"
+	@echo "make test-sha256  what make test runs once more, in SHA-256 repositories"
+	@echo "make test-web  the tests of the pages alone"
 	@echo "make lint   lint and types alone"
-	@echo "make test-web  the pages alone; those tests that need a browser need chromium"
 	@echo "make bench  times beside their targets and peers; some of it: make bench PARTS=\"live list\""
 	@echo "make soak   many writers at once, a long search for what goes wrong; some of it: make soak SOAKS=tests/soak"
 	@echo "make soak-short  a small part of the same"
@@ -30,13 +33,16 @@ demo: $(DEMO_VENV)/stamp
 	@PATH="$(abspath $(DEMO_VENV))/bin:$$PATH" sh docs/demo.sh
 
 test: lint
-	$(VENV)/bin/python -m pytest -q -n auto --dist loadgroup
+	$(VENV)/bin/python -m pytest -q -n auto --dist loadgroup $(BESIDE:%=--ignore=%)
 
 test-prefect: $(VENV)/stamp $(PREFECT_VENV)/stamp
 	GIT_DEPLOYMENTS_PREFECT=$(abspath $(PREFECT_VENV)) $(VENV)/bin/python -m pytest -q tests/prefect
 
 test-sha256: $(VENV)/stamp
-	GIT_DEPLOYMENTS_OBJECT_FORMAT=sha256 $(VENV)/bin/python -m pytest -q -n auto --dist loadgroup
+	GIT_DEPLOYMENTS_OBJECT_FORMAT=sha256 $(VENV)/bin/python -m pytest -q -n auto --dist loadgroup $(BESIDE:%=--ignore=%)
+
+test-browser: $(VENV)/stamp
+	GIT_DEPLOYMENTS_BROWSER=1 $(VENV)/bin/python -m pytest -q -n 2 tests/web/test_browser.py
 
 test-web: $(VENV)/stamp
 	$(VENV)/bin/python -m pytest -q -n auto tests/web

@@ -56,6 +56,11 @@ def pytest_configure() -> None:
             os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Two more than there are processors: tests wait for other writers, for servers and for second readings."""
+    return len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)) + 2
+
+
 def _runs_programs(place: Path) -> bool:
     """Whether it does, and has enough room. Raises `OSError` where it is not there or runs none."""
     with tempfile.TemporaryDirectory(dir=place) as folder:
