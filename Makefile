@@ -11,6 +11,7 @@ BESIDE := tests/prefect tests/web/test_browser.py
 RACES := tests/soak/test_races.py tests/soak/test_writers.py tests/test_sync_property.py
 
 SOAK = $(VENV)/bin/python -m pytest -q -rP --durations=0 --durations-min=10
+BESIDE_EACH_OTHER := -n 3 --maxschedchunk 1 $(RACES:%=--ignore=%) tests/soak
 
 PACKAGE := $(shell find src docs/man docs/completion -type f ! -name '*.pyc')
 
@@ -55,17 +56,17 @@ lint: $(VENV)/stamp
 bench: $(VENV)/stamp
 	$(VENV)/bin/python -m tests.benchmarks $(PARTS)
 
-# What kills, refuses and damages does so twice at a time; the races want the machine for themselves.
+# What kills, refuses and damages does so side by side; the races want the machine for themselves.
 soak: $(VENV)/stamp
 ifneq ($(SOAKS),)
 	GIT_DEPLOYMENTS_SOAK=1 $(SOAK) $(SOAKS)
 else
-	GIT_DEPLOYMENTS_SOAK=1 $(SOAK) -n 2 $(RACES:%=--ignore=%) tests/soak
+	GIT_DEPLOYMENTS_SOAK=1 $(SOAK) $(BESIDE_EACH_OTHER)
 	GIT_DEPLOYMENTS_SOAK=1 $(SOAK) $(RACES)
 endif
 
 soak-short: $(VENV)/stamp
-	GIT_DEPLOYMENTS_SOAK=short $(SOAK) -n 2 $(RACES:%=--ignore=%) tests/soak
+	GIT_DEPLOYMENTS_SOAK=short $(SOAK) $(BESIDE_EACH_OTHER)
 	GIT_DEPLOYMENTS_SOAK=short $(SOAK) tests/soak/test_races.py tests/soak/test_writers.py
 
 clean:

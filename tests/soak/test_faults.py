@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from . import SHORT, SOAK, tracing
-from .world import COMMAND, SCENES, World, build, check, stage
+from .world import COMMAND, calls_of, stage
 
 pytestmark = pytest.mark.skipif(not SOAK, reason="long; make soak runs it")
 
@@ -27,7 +27,8 @@ BLOCK = 4096
 @pytest.mark.skipif(not tracing.CAN_REFUSE, reason="how a call is refused is known for Linux on x86_64 only")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_write_that_the_disk_refuses_is_one_line_and_nothing_half_done(tmp_path: Path, name: str) -> None:
-    (scene, world, before, calls), report = stage(tmp_path, name, "ENOSPC"), tmp_path / "report"
+    (scene, world, endings), report = stage(tmp_path, name), tmp_path / "report"
+    calls = calls_of(tmp_path, scene, world, "ENOSPC")
     refused, failed = Counter[str](), 0
     for place, error in enumerate(ERRORS):
         for nth in range(1 + place * STEP // len(ERRORS), len(calls) + 1, STEP):
@@ -35,12 +36,12 @@ def test_a_write_that_the_disk_refuses_is_one_line_and_nothing_half_done(tmp_pat
             code, met, said = tracing.heard(copy.ada.path, scene.words, nth, error, report)
             try:
                 assert code == 0 or said.splitlines()[-1].startswith(("fatal: ", "error: ")), (code, said)
-                check(copy, scene, before, code)
+                endings.check(copy, code)
             except AssertionError as failure:
                 raise AssertionError(f"{error} at call {nth}, {met[-1:]}, {said!r}: {failure}") from failure
             refused[error] += len(met) == nth
             failed += code != 0
-    print(f"{name}: {dict(refused)} refused, of which {failed} ended the command")
+    print(f"{name}: {dict(refused)} refused, of which {failed} ended the command; {endings.different} endings")
     assert refused.total() >= len(ERRORS) * (len(calls) // STEP) * 0.9
 
 
@@ -60,13 +61,12 @@ def mounted(path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_disk_that_is_full_is_one_line_and_nothing_half_done(tmp_path: Path, name: str) -> None:
-    scene, world = SCENES[name], build(tmp_path / "world")
-    scene.prepare(world)
+    scene, world, endings = stage(tmp_path, name)
     for project in (world.ada, world.hub):
         for sample in (project.path / ".git/hooks", project.path / "hooks"):
             for file in sample.glob("*.sample"):
                 file.unlink()
-    before, ends = world.refs(), Counter[int]()
+    ends = Counter[int]()
     with mounted(tmp_path / "small") as small:
         for left in range(0, 40, 8 if SHORT else 1):
             copy = world.copied(small / "copy")
@@ -77,11 +77,11 @@ def test_a_disk_that_is_full_is_one_line_and_nothing_half_done(tmp_path: Path, n
             assert "Traceback" not in done.stderr, done.stderr
             assert done.returncode == 0 or "fatal: " in done.stderr, (left, done)
             try:
-                check(World(copy.path), scene, before, done.returncode)
+                endings.check(copy, done.returncode)
             except AssertionError as failure:
                 raise AssertionError(f"{left} blocks left, {done.stderr!r}: {failure}") from failure
             ends[done.returncode] += 1
-    print(f"{name}: ended with {dict(ends)}")
+    print(f"{name}: ended with {dict(ends)}, {endings.different} endings")
     assert ends[0]
     assert ends.total() > ends[0]
 

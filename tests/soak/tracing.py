@@ -55,6 +55,7 @@ _FLAGS_OF = {"open": 1, "openat": 2}
 """Which argument says whether a file is made."""
 _ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2
+_CHILD_SUBREAPER = 36
 _LET, _PICK = 0x7FFF0000, 0x7FF00000
 _LOAD, _EQUAL, _ANY, _RETURN = 0x20, 0x15, 0x45, 0x06
 """Of the kernel's packet filter: load a word of what is looked at, jump if it is this, jump if it has a bit of this."""
@@ -206,6 +207,12 @@ def heard(
     err = said.read_text()
     assert "Traceback" not in err, err
     return code, [line.split() for line in report.read_text().splitlines()[:-1]], err
+
+
+def adopt(really: bool) -> None:
+    """From here on this process is, or is not, the parent of what its children leave behind, where Linux does that."""
+    if sys.platform == "linux":
+        _libc.prctl(_CHILD_SUBREAPER, int(really), 0, 0, 0)
 
 
 _UNABLE = 255

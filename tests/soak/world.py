@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +26,9 @@ COMMAND = (sys.executable, "-m", "git_deployments")
 Refs = dict[str, str]
 
 
+_MADE_UP = re.compile(r"(?<=tmp_)[^/]*")
+
+
 class World:
     """`hub.git`, which has three versions of etl/prod, and `ada`, a clone of it that has them, too."""
 
@@ -39,6 +44,17 @@ class World:
     def refs(self) -> tuple[Refs, Refs]:
         """Those of the clone and those of the hub."""
         return self.ada.refs(), self.hub.refs()
+
+    def content(self) -> frozenset[tuple[str, bytes]]:
+        """All that the disk holds of it: each folder, and each file with the hash of what is in it.
+
+        Of a name that git makes up by chance only the beginning counts.
+        """
+        found = set()
+        for path in self.path.rglob("*"):
+            name = _MADE_UP.sub("", str(path.relative_to(self.path)))
+            found.add((name, hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b""))
+        return frozenset(found)
 
     def locks(self) -> list[Path]:
         """Every lock file in the clone and in the hub, but git's on its own maintenance, which keeps nobody waiting."""
@@ -106,24 +122,50 @@ def build(path: Path) -> World:
     return world
 
 
+class Endings:
+    """What must hold of a world after a command, looked at once for each content of the disk that it leaves.
+
+    The clock stands still, so two ends at the same place leave the same bytes, and what follows from them is the same.
+    """
+
+    def __init__(self, scene: Scene, world: World) -> None:
+        self._scene = scene
+        self._before = world.refs()
+        self._locks: dict[tuple[bool, frozenset[tuple[str, bytes]]], int] = {}
+
+    @property
+    def different(self) -> int:
+        """How many contents there were."""
+        return len(self._locks)
+
+    def check(self, world: World, code: int) -> int:
+        """Nothing is lost and the next commands work. How many locks had been left."""
+        key = code == 0, world.content()
+        if key not in self._locks:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(history, "PAUSE", 0)  # nobody writes any more
+                self._locks[key] = _checked(world, self._scene, self._before, code)
+        return self._locks[key]
+
+
 class Stage(NamedTuple):
-    """A scene that is about to be met at its system calls, each time in a copy of its world."""
+    """A scene that is about to be met again and again, each time in a copy of its world."""
 
     scene: Scene
     world: World
-    before: tuple[Refs, Refs]
-    """See `World.refs`."""
-    calls: list[list[str]]
-    """What it does to the disk where nothing keeps it from that: see `tracing`."""
+    endings: Endings
 
 
-def stage(path: Path, name: str, how: str) -> Stage:
-    """Prepare a scene below `path`, and play it once."""
+def stage(path: Path, name: str) -> Stage:
+    """Prepare a scene below `path`."""
     scene, world = SCENES[name], build(path / "world")
     scene.prepare(world)
-    before = world.refs()
-    _, calls = tracing.run(world.copied(path / "copy").ada.path, scene.words, 0, how, path / "report")
-    return Stage(scene, world, before, calls)
+    return Stage(scene, world, Endings(scene, world))
+
+
+def calls_of(path: Path, scene: Scene, world: World, how: str) -> list[list[str]]:
+    """What the command does to the disk where nothing keeps it from that: see `tracing`."""
+    return tracing.run(world.copied(path / "copy").ada.path, scene.words, 0, how, path / "report")[1]
 
 
 def versions_of(refs: Refs) -> Refs:
@@ -141,13 +183,6 @@ def release(world: World) -> int:
             project.run("fsck", "--repair")
     assert world.locks() == [], [str(lock.relative_to(world.path)) for lock in world.locks()]
     return len(locks)
-
-
-def check(world: World, scene: Scene, before: tuple[Refs, Refs], code: int) -> int:
-    """Nothing is lost and the next commands work. How many locks had been left."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(history, "PAUSE", 0)  # nobody writes any more
-        return _checked(world, scene, before, code)
 
 
 def _checked(world: World, scene: Scene, before: tuple[Refs, Refs], code: int) -> int:
