@@ -533,6 +533,15 @@ def test_purge_with_push_leaves_nothing_anywhere(shared: Team) -> None:
     assert shared.ada.refs() == {}
 
 
+def test_a_purge_forgets_only_what_was_seen_of_that_deployment(shared: Team) -> None:
+    """A name may be one part alone, and that the first part of another's."""
+    shared.ada.deploy("alone", "--push", name="etl", flow=None)
+    shared.ada.ok("delete", "etl", "--purge", "-y", "--push")
+    seen = shared.ada.git("for-each-ref", "--format=%(refname)", "refs/remote-deployments").split()
+    assert seen == [f"refs/remote-deployments/origin/etl/prod/{kind}" for kind in ("live", "log")]
+    assert same(shared.hub, shared.ada, shared.bob)
+
+
 def test_configuration_that_gets_in_the_way_of_a_push(shared: Team) -> None:
     for key, value in (
         ("remote.origin.mirror", "true"),

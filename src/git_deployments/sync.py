@@ -991,11 +991,13 @@ def purge(repository: Repository, remote: str, name: str) -> None:
         if parsed and parsed.name == name:
             refs[ref] = oid
     changes = [RefChange(ref, None, oid) for ref, oid in refs.items()]
-    seen = repository.git.refs(f"{remote_root(remote)}{encode(name)}")
+    root = remote_root(remote)
+    seen = repository.git.refs(f"{root}{encode(name)}/")
     if changes:
         part = _Part(Published(name, "", None, 0), changes)
         _push(repository, remote, [part], silent, track=False)
-    repository.git.move_refs([RefChange(ref, None, oid) for ref, oid in seen if parse_ref(ref, remote_root(remote))])
+    parsed_seen = ((ref, oid, parse_ref(ref, root)) for ref, oid in seen)
+    repository.git.move_refs([RefChange(ref, None, oid) for ref, oid, one in parsed_seen if one and one.name == name])
 
 
 def _settle(repository: Repository, remote: str, records: Mapping[str, Record]) -> None:
