@@ -507,6 +507,17 @@ def test_the_digest_changes_with_each_move_and_only_then(versions: Project) -> N
     assert visit.get(states[1]) == after[1]
 
 
+def test_the_digest_changes_with_what_is_seen_at_a_remote(versions: Project) -> None:
+    hub = versions.path.with_name("hub.git")
+    versions.git("clone", "-q", "--mirror", ".", str(hub))
+    versions.git("remote", "add", "origin", str(hub))
+    visit = Visit(versions)
+    states = ["/state", f"{PROD}state"]
+    before = [visit.get(path) for path in states]
+    versions.ok("fetch", "origin")
+    assert all(visit.get(path) != state for path, state in zip(states, before, strict=True))
+
+
 def test_a_page_looks_as_often_as_the_benchmark_says() -> None:
     from tests.benchmarks.pages import PAUSE
     from tests.test_architecture import PACKAGE
