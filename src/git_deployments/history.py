@@ -318,8 +318,9 @@ def foresee(repository: Repository, wanted: list[str]) -> None:
 
 
 def _patterns(wanted: list[str] | None, index: bool) -> list[str]:
+    """With a slash at the end: git would look through the refs of `etl/prod-2` to find those of `etl/prod`."""
     if wanted is not None and len(wanted) <= BY_NAME:
-        return [prefix(name).rstrip("/") for name in wanted]
+        return [prefix(name) for name in wanted]
     return [ROOT.rstrip("/")] if index or wanted is not None else [*_POSITIONS]
 
 

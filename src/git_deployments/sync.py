@@ -171,7 +171,7 @@ class Seen(NamedTuple):
 def last_seen(repository: Repository, remote: str, wanted: Iterable[str] | None = None) -> Seen:
     """What was last seen at a remote; of the deployments of these full names, or of all."""
     root = remote_root(remote)
-    patterns = [root.rstrip("/")] if wanted is None else [f"{root}{encode(name)}" for name in wanted]
+    patterns = [root.rstrip("/")] if wanted is None else [f"{root}{encode(name)}/" for name in wanted]
     kinds: dict[str, dict[str, str]] = {LOG: {}, LIVE: {}, GONE: {}}
     for ref, oid in repository.git.refs(*patterns) if patterns else ():
         base, _, kind = ref.rpartition("/")

@@ -58,7 +58,7 @@ def digest(repository: Repository, name: str | None = None) -> str:
     if name is None:
         patterns = [f"{root}**/{kind}" for root in (ROOT, REMOTE_ROOT) for kind in (LOG, LIVE)]
     else:
-        patterns = [prefix(name).rstrip("/"), f"{REMOTE_ROOT}*/{encode(name)}/*"]
+        patterns = [prefix(name), f"{REMOTE_ROOT}*/{encode(name)}/*"]
     refs = repository.git.refs(*patterns)
     return hashlib.sha256("\n".join(f"{oid} {ref}" for ref, oid in refs).encode("utf-8", "replace")).hexdigest()[:16]
 
