@@ -1,9 +1,14 @@
-"""Files of a repository damaged one after the other, and every reader asked about each, in forked processes."""
+"""Files of a repository damaged one after the other, and readers asked about each, in forked processes.
+
+Readers see objects through git alone. So where it says of all of them what it said of an earlier damage, only `fsck` is
+asked again: to cut a file at one byte or at the next is mostly the same to everybody.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +18,9 @@ from git_deployments import history
 from ..conftest import Project, Result
 from . import forked
 
+FSCK = ("fsck",)
 READERS = (
-    ("fsck",),
+    FSCK,
     ("list",),
     ("live", "etl/prod"),
     ("versions", "etl/prod"),
@@ -83,21 +89,49 @@ def restore(project: Project, whole: dict[str, bytes]) -> None:
             (git_dir / file).write_bytes(data)
 
 
+def said_by_git(project: Project, oids: Iterable[str]) -> tuple[bytes, ...]:
+    """All that git says of objects that are asked for by id, and of the history that refs of ours lead to."""
+
+    def git(*words: str, stdin: bytes = b"") -> tuple[bytes, bytes]:
+        done = subprocess.run(["git", *words], cwd=project.path, input=stdin, capture_output=True, check=False)
+        return done.stdout, done.stderr
+
+    said: list[bytes] = [*git("rev-list", "--objects", "--glob=refs/deployments")]
+    left = list(oids)
+    while left:
+        out, err = git("cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in left).encode())
+        said += (out, err)
+        answered = next((at for at, oid in enumerate(left) if f"{oid} ".encode() not in out), len(left))
+        left = left[answered + 1 :]  # it ends with the first that it cannot read
+    return tuple(said)
+
+
 def problems(
-    project: Project, damages: list[Damage], judge: Judge, readers: Iterable[tuple[str, ...]] = READERS
+    project: Project,
+    damages: list[Damage],
+    judge: Judge,
+    readers: Iterable[tuple[str, ...]] = READERS,
+    oids: Iterable[str] = (),
 ) -> list[str]:
-    """What is wrong with what the readers say of each damage, done to a copy of the repository."""
+    """What is wrong with what the readers say of each damage, done to a copy of the repository.
+
+    `oids`: the objects that damages are of, if that is what they are of; then `judge` gets the answer of `fsck` alone
+    where git says what it said before.
+    """
 
     def start() -> Callable[[Damage], Iterator[str]]:
         history.PAUSE = 0  # nobody else writes here
         copy = Project(project.path.with_name(f"{project.path.name}-{os.getpid()}"))
         shutil.copytree(project.path, copy.path, symlinks=True)
         whole = contents(copy)
+        known: set[tuple[bytes, ...]] = set()
 
         def work(damage: Damage) -> Iterator[str]:
             damage.do(copy.path / ".git")
             try:
-                yield from judge(damage, copy, ask(copy, readers))
+                said = said_by_git(copy, oids) if oids else ()
+                yield from judge(damage, copy, ask(copy, (FSCK,) if said in known else readers))
+                known.update((said,) if said else ())
             finally:
                 restore(copy, whole)
 
