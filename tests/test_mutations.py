@@ -9,19 +9,22 @@ import pytest
 from git_deployments import guard, history
 
 from .conftest import Project
-from .soak.mutating import PREFIX, faults, put, raw, store
+from .soak.mutating import deployed_twice, faults, put, store
+
+PREFIX = "refs/deployments/etl/prod/"
 
 
 def test_what_the_guard_lets_in_is_read_and_what_it_refuses_fsck_finds(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in (1, 2):
-        project.commit(f"Change {number}", code=f"{number}\n")
-        project.deploy(f"d{number}", version=f"0.0.{number}", parameters={"day": 1.5, "who": "ü"}, tags=["a"])
+    bases, choice = deployed_twice(project, 10), random.Random(5)
     for module in (history, guard):
         monkeypatch.setattr(module, "PAUSE", 0)  # nobody else writes here
-    base, choice = raw(project), random.Random(5)
-    assert [fault for _ in range(40) for fault in faults(project, base, choice)] == []
+    found = [
+        *faults(project, bases[:1], choice),
+        *(fault for _ in range(4) for fault in faults(project, bases, choice)),
+    ]
+    assert found == []
 
 
 @pytest.mark.parametrize("parent", ["HEAD", "\x1b[31mred", "f" * 39 + "\t"])
@@ -30,7 +33,7 @@ def test_a_parent_that_is_no_id_is_neither_looked_up_nor_shown(versions: Project
     before = versions.git("rev-parse", f"{PREFIX}versions/2")
     forged = store(versions, "commit", whole.replace(f"parent {before}", f"parent {parent}").encode())
     for name in ("versions/3", "live"):
-        put(versions, name, forged)
+        put(versions, PREFIX + name, forged)
     for words in (["fsck"], ["versions", "prod"], ["show", "prod"], ["log", "prod"], ["diff", "prod", "1", "3"]):
         result = versions.run(*words)
         assert result.code in (1, 128)

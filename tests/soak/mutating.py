@@ -7,18 +7,18 @@ import json
 import os
 import random
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from git_deployments import guard
 from git_deployments.codec import TreeEntry, tree_bytes
 from git_deployments.git import RefChange
 from git_deployments.model import Json
+from git_deployments.refs import prefix
 from git_deployments.repository import Repository
 
 from ..conftest import HASH, Project, Result
 
-PREFIX = "refs/deployments/etl/prod/"
 PIECES = (
     *("{}", "[]", "null", "true", "-1", "1e999", "1" * 400, '"\\ud800"', "NaN", '"\\u0000"', '""', "[" * 120),
     *("\n", "\n\n", "\r\n", "\0", "\t", " ", ": ", "---\n", "\x1b[31m", "\u2028", "\u202e", "ü", "\ud800", "é" * 40),
@@ -26,13 +26,8 @@ PIECES = (
     *("parent ", "tree ", "author ", "encoding latin1\n", "gpgsig x\n", "0" * 40, "<a@b> 1 +0000", "%00", "source"),
 )
 KINDS = ("snapshot", "settings", "version", "event", "tree", "value", "trailer")
-READERS = (
-    ("show", "etl/prod"),
-    ("diff", "etl/prod", "1", "2"),
-    ("log", "etl/prod"),
-    ("versions", "etl/prod"),
-    ("fsck",),
-)
+READERS: tuple[tuple[str, ...], ...] = (("show",), ("diff", "1", "2"), ("log",), ("versions",))
+"""Each with the name of a deployment behind its first word."""
 
 
 def mutated(data: bytes, choice: random.Random) -> bytes:
@@ -92,6 +87,7 @@ class Written(NamedTuple):
 class Raw(NamedTuple):
     """The newest version and event of a deployment, as the bytes that they are made of."""
 
+    name: str
     version: bytes
     event: bytes
     tree: bytes
@@ -103,24 +99,42 @@ class Raw(NamedTuple):
     before: Written
     """Version 1 and its event."""
 
+    def put_back(self, project: Project) -> None:
+        """There are version 1 and its event."""
+        for kind, oid in {"versions/2": None, "live": self.before.version, "log": self.before.event}.items():
+            put(project, prefix(self.name) + kind, oid)
 
-def raw(project: Project) -> Raw:
-    """Of etl/prod, which has two deploys; takes the second one back."""
+
+def deployed_twice(project: Project, count: int) -> list[Raw]:
+    """Make so many deployments and deploy each twice, then take the second deploy back."""
+    names = [f"etl/p{number}" for number in range(count)]
+    for number in (1, 2):
+        project.commit(f"Change {number}", code=f"{number}\n")
+        more = {"version": f"0.0.{number}", "parameters": {"day": 1.5, "who": "ü"}, "tags": ["a"]}
+        entries = [{"name": name[4:], "flow_name": "etl", "description": f"d{number}", **more} for name in names]
+        project.write("prefect.yaml", json.dumps({"deployments": entries}))
+        project.ok("deploy", "--all")
+    return [raw(project, name) for name in names]
+
+
+def raw(project: Project, name: str) -> Raw:
+    """Of a deployment that has two deploys; takes the second one back."""
+    root = prefix(name)
 
     def content(kind: str, name: str) -> bytes:
-        return (project.git("cat-file", kind, PREFIX + name) + "\n").encode()
+        return (project.git("cat-file", kind, root + name) + "\n").encode()
 
     names = {"version": "live", "tree": "live^{tree}", "settings": "log^{tree}"}
-    ids = {key: project.git("rev-parse", PREFIX + name) for key, name in names.items()}
-    code = project.git("rev-parse", f"{PREFIX}live:source")
-    blob = project.git("rev-parse", f"{PREFIX}live:deployment.json")
+    ids = {key: project.git("rev-parse", root + name) for key, name in names.items()}
+    code = project.git("rev-parse", f"{root}live:source")
+    blob = project.git("rev-parse", f"{root}live:deployment.json")
     tree = tree_bytes([TreeEntry("100644", "deployment.json", blob), TreeEntry("160000", "source", code)])
     snapshot, settings = content("blob", "live:deployment.json"), content("blob", "log:settings.json")
-    before = Written(project.git("rev-parse", f"{PREFIX}versions/1"), project.git("rev-parse", f"{PREFIX}log~1"))
+    before = Written(project.git("rev-parse", f"{root}versions/1"), project.git("rev-parse", f"{root}log~1"))
     version, event = content("commit", "live"), content("commit", "log")
-    for name, oid in {"versions/2": None, "live": before.version, "log": before.event}.items():
-        put(project, name, oid)
-    return Raw(version, event, tree, snapshot, settings, code, ids, before)
+    found = Raw(name, version, event, tree, snapshot, settings, code, ids, before)
+    found.put_back(project)
+    return found
 
 
 def write(project: Project, base: Raw, choice: random.Random) -> Written:
@@ -163,39 +177,62 @@ def store(project: Project, kind: str, data: bytes) -> str:
     return oid
 
 
-def faults(project: Project, base: Raw, choice: random.Random) -> Iterator[str]:
-    """What is wrong with what the guard and the readers say of one mutation of version 2.
+def faults(project: Project, bases: Sequence[Raw], choice: random.Random) -> Iterator[str]:
+    """What is wrong with what the guard and the readers say of a mutation of version 2 of each of some deployments.
 
-    The log of the repository is at the event of version 1, and is put back there.
+    Their logs are at the event of version 1, and are put back there.
     """
-    written = write(project, base, choice)
-    after = {"versions/2": written.version, "live": written.version, "log": written.event}
-    before = {"versions/2": None, "live": base.before.version, "log": base.before.event}
+    written = {base.name: write(project, base, choice) for base in bases}
+    pushed: list[RefChange] = []
+    for base in bases:
+        version, event = written[base.name]
+        olds = {
+            "versions/2": (version, None),
+            "live": (version, base.before.version),
+            "log": (event, base.before.event),
+        }
+        pushed += (RefChange(prefix(base.name) + ref, *change) for ref, change in olds.items())
     repository = Repository(str(project.path), dict(os.environ))
-    pushed = [RefChange(PREFIX + name, oid, before[name]) for name, oid in after.items()]
     refused = list(guard.refusals(repository, pushed))
     repository.close()
     yield from (f"unprintable: {line!r}" for line in refused if not line.isprintable())
     try:
-        for name, oid in after.items():
-            put(project, name, oid)
-        answers = {words: project.run(*words) for words in READERS}
+        for base in bases:
+            version, event = written[base.name]
+            for ref, oid in {"versions/2": version, "live": version, "log": event}.items():
+                put(project, prefix(base.name) + ref, oid)
+        checked = project.run("fsck")
+        yield from clear(("fsck",), checked)
+        for base in bases:
+            yield from _of_one(project, base.name, _about(base.name, refused), _about(base.name, _errors(checked)))
     finally:
-        for name, old in before.items():
-            put(project, name, old)
+        for base in bases:
+            base.put_back(project)
+
+
+def _of_one(project: Project, name: str, refused: list[str], errors: list[str]) -> Iterator[str]:
+    """What is wrong with what the readers say of one deployment, which the guard and fsck have said this of."""
+    answers = {(word, name, *more): project.run(word, name, *more) for word, *more in READERS}
     for words, result in answers.items():
         yield from clear(words, result)
-    errors = [line for line in answers["fsck",].out.splitlines() if line.startswith("error: ")]
-    if bool(refused) != bool(errors or answers["fsck",].code):
-        yield f"the guard and fsck do not agree: {refused} {answers['fsck',]}"
-    failed = [words for words, result in answers.items() if result.code]
-    if failed and not refused:
+    if bool(refused) != bool(errors):
+        yield f"the guard and fsck do not agree: {refused} {errors}"
+    if not refused and any(result.code for result in answers.values()):
         yield f"it was let in, and cannot be read: {answers}"
 
 
-def put(project: Project, name: str, oid: str | None) -> None:
+def _about(name: str, lines: Iterable[str]) -> list[str]:
+    return [line for line in lines if line.startswith(f"{name}: ")]
+
+
+def _errors(checked: Result) -> list[str]:
+    lines = checked.out.splitlines()
+    return [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+
+
+def put(project: Project, ref: str, oid: str | None) -> None:
     """Move a ref, whatever is at it."""
-    path = project.path / ".git" / PREFIX / name
+    path = project.path / ".git" / ref
     if oid is None:
         path.unlink(missing_ok=True)
     else:

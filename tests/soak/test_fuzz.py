@@ -21,11 +21,13 @@ from ..test_manifest import ENV, FIXTURES, PLACE
 from ..test_manifest import mutated as mutated_manifest
 from . import SEED, SOAK, TIMES
 from .forked import none, problems
-from .mutating import faults, raw
+from .mutating import deployed_twice, faults
 
 pytestmark = pytest.mark.skipif(not SOAK, reason="long; make soak runs it")
 
 NAMES, MANIFESTS, MUTATIONS = (int(count * TIMES) for count in (100_000, 100_000, 10_000))
+TOGETHER = 15
+"""Deployments of a large push: what it brings is read in another way than that of a small one."""
 QUICK = 1.0
 """Seconds that a manifest of this size may take."""
 SIGNS = [*" ~^:?*[]\\\"|.-@{}%&<>'/\n\t\x00\x7f", "..", ".lock", ".LOCK", "@{", "é", "e\u0301", "\u202e", "ß", "日本"]
@@ -40,6 +42,11 @@ def said() -> None:
 def chance(number: int) -> random.Random:
     """The same for one number, whichever process asks."""
     return random.Random(f"{SEED}.{number}")
+
+
+def size(number: int) -> int:
+    """Deployments that the push of a case brings: one and many in turn."""
+    return TOGETHER if number % 2 else 1
 
 
 def name_of(choice: random.Random) -> str:
@@ -103,17 +110,15 @@ def test_manifests_end_in_entries_or_one_line() -> None:
 
 
 def test_the_guard_and_every_reader_are_clear_and_agree(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in (1, 2):
-        project.commit(f"Change {number}", code=f"{number}\n")
-        project.deploy(f"d{number}", version=f"0.0.{number}", parameters={"day": 1.5, "who": "ü"}, tags=["a"])
-    base = raw(project)
+    bases = deployed_twice(project, TOGETHER)
     for module in (history, guard):
         monkeypatch.setattr(module, "PAUSE", 0)  # nobody else writes here
 
     def start() -> Callable[[int], Iterator[str]]:
         copy = Project(project.path.with_name(f"{project.path.name}-{os.getpid()}"))
         shutil.copytree(project.path, copy.path)
-        return lambda number: faults(copy, base, chance(number))
+        return lambda number: faults(copy, bases[: size(number)], chance(number))
 
-    none(problems(start, range(MUTATIONS)))
-    print(f"{MUTATIONS} mutations")
+    cases = range(2 * MUTATIONS // (TOGETHER + 1))
+    none(problems(start, cases))
+    print(f"{sum(map(size, cases))} mutations")
