@@ -8,7 +8,7 @@ PREFECT_VENV ?= .venv-prefect
 SOAKS ?=
 # These want more than Python and git, and have targets of their own.
 BESIDE := tests/prefect tests/web/test_browser.py
-RACES := tests/soak/test_races.py tests/soak/test_writers.py tests/test_sync_property.py
+RACES := tests/soak/test_races.py tests/soak/test_writers.py
 
 SOAK = $(VENV)/bin/python -m pytest -q -rP --durations=0 --durations-min=10
 BESIDE_EACH_OTHER := -n 3 --maxschedchunk 1 $(RACES:%=--ignore=%) tests/soak
@@ -61,13 +61,13 @@ soak: $(VENV)/stamp
 ifneq ($(SOAKS),)
 	GIT_DEPLOYMENTS_SOAK=1 $(SOAK) $(SOAKS)
 else
-	GIT_DEPLOYMENTS_SOAK=1 $(SOAK) $(BESIDE_EACH_OTHER)
+	GIT_DEPLOYMENTS_SOAK=1 $(SOAK) $(BESIDE_EACH_OTHER) tests/test_sync_property.py
 	GIT_DEPLOYMENTS_SOAK=1 $(SOAK) $(RACES)
 endif
 
 soak-short: $(VENV)/stamp
 	GIT_DEPLOYMENTS_SOAK=short $(SOAK) $(BESIDE_EACH_OTHER)
-	GIT_DEPLOYMENTS_SOAK=short $(SOAK) tests/soak/test_races.py tests/soak/test_writers.py
+	GIT_DEPLOYMENTS_SOAK=short $(SOAK) $(RACES)
 
 clean:
 	rm -rf .venv .venv-* build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
