@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from .conftest import Project, Result
-from .soak import FULL
+from .soak import FULL, TIMES
 from .test_sync import LIVE, LOG, Team, publish
 
 NAMES = ("etl/prod", "etl/dev")
@@ -28,7 +28,7 @@ CODES = (0, 1, 3, 4, 5, 128)
 RECIPE = "+refs/deployments/*:refs/remote-deployments/origin/*"
 
 SMALL = settings(max_examples=3, stateful_step_count=20, derandomize=True)
-LARGE = settings(max_examples=12, stateful_step_count=40)
+LARGE = settings(max_examples=max(1, round(5 * TIMES)), stateful_step_count=40)
 PROFILE = settings(
     LARGE if FULL else SMALL, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False
 )
