@@ -533,6 +533,41 @@ def test_purge_with_push_leaves_nothing_anywhere(shared: Team) -> None:
     assert shared.ada.refs() == {}
 
 
+@pytest.fixture
+def nested(shared: Team) -> Team:
+    """A name may be one part alone, and that the first part of another's: `etl`, `etl/prod` and `etl/legacy`."""
+    shared.ada.deploy("alone", name="etl", flow=None)
+    shared.ada.deploy("old", name="legacy")
+    shared.ada.deploy("older", name="legacy")
+    shared.ada.ok("push", "origin")
+    shared.bob.ok("pull", "origin")
+    return shared
+
+
+def test_what_is_fetched_of_a_name_is_nothing_of_those_below_it(nested: Team) -> None:
+    nested.ada.ok("delete", "etl/legacy", "--purge", "-y", "--push")
+    nested.ada.deploy("again", "--push", name="etl", flow=None)
+    nested.bob.ok("pull", "origin", "etl")
+    assert nested.bob.live("etl") == 2
+    assert "etl/legacy: no longer at origin" in nested.bob.ok("pull", "origin").err
+    assert "was removed at origin" in nested.bob.fatal("push", "origin")
+
+
+def test_a_log_that_was_rewound_is_seen_after_a_fetch_of_the_name_above(nested: Team) -> None:
+    first = nested.hub.git("rev-parse", "refs/deployments/etl/legacy/log^")
+    nested.hub.git("update-ref", "refs/deployments/etl/legacy/log", first)
+    nested.hub.git("update-ref", "refs/deployments/etl/legacy/live", "refs/deployments/etl/legacy/versions/1")
+    nested.bob.ok("pull", "origin", "etl")
+    assert "was rewound" in nested.bob.fatal("pull", "origin", code=4)
+
+
+def test_a_name_of_one_part_that_was_removed_is_said_when_it_is_fetched(nested: Team) -> None:
+    nested.ada.ok("delete", "etl", "--purge", "-y", "--push")
+    assert "etl: no longer at origin" in nested.bob.ok("fetch", "origin", "etl").err
+    assert "etl: no longer at origin" not in nested.bob.ok("fetch", "origin", "etl").err
+    assert same(nested.hub, nested.ada)
+
+
 def test_a_purge_forgets_only_what_was_seen_of_that_deployment(shared: Team) -> None:
     """A name may be one part alone, and that the first part of another's."""
     shared.ada.deploy("alone", "--push", name="etl", flow=None)

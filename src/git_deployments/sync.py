@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from git_deployments import objects, store
@@ -291,15 +292,36 @@ def _look(repository: Repository, remote: str, wanted: list[str] | None, seen: S
 
 def _fetch(repository: Repository, remote: str, wanted: list[str] | None, echo: Echo) -> None:
     here = remote_root(remote)
+    alone = [name for name in wanted or () if "/" not in name]
     if wanted is None:
         specs = [f"+{ROOT}*/{kind}:{here}*/{kind}" for kind in (LOG, LIVE)]
     else:
         # A pattern, since it is no error where it finds nothing: log and live both begin with l.
-        specs = [f"+{ROOT}{encode(name)}/l*:{here}{encode(name)}/l*" for name in wanted]
+        specs = [f"+{ROOT}{encode(name)}/l*:{here}{encode(name)}/l*" for name in wanted if name not in alone]
+        specs += _specs_of_one_part(repository, remote, alone)
     options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=", "--prune", "--atomic")
     progress = ("--progress",) if echo is not silent else ("--quiet",)
     if specs:
         _again(lambda: repository.git.start("fetch", *options, *progress, remote, *specs).result(echo=echo))
+
+
+def _specs_of_one_part(repository: Repository, remote: str, names: list[str]) -> list[str]:
+    """For names without a slash, below which others may be, and a pattern would bring and prune those too.
+
+    What is gone there is forgotten here as `--prune` would.
+    """
+    if not names:
+        return []
+    here, refs = remote_root(remote), [ref for name in names for ref in (log_ref(name), live_ref(name))]
+    lines = text(repository.git.run("ls-remote", "--refs", remote, *refs)).split("\n")
+    there = {line.partition("\t")[2] for line in lines}
+    tracking = {here + ref.removeprefix(ROOT): ref for ref in refs}
+    known = repository.git.refs(*tracking)
+    lost = [RefChange(ref, None, oid) for ref, oid in known if ref in tracking and tracking[ref] not in there]
+    if lost:
+        with suppress(LostRace):  # another fetch was quicker
+            repository.git.move_refs(lost)
+    return [f"+{ref}:{tracked_at}" for tracked_at, ref in tracking.items() if ref in there]
 
 
 def _again(fetching: Callable[[], bytes]) -> None:
