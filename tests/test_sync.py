@@ -577,6 +577,31 @@ def test_a_purge_forgets_only_what_was_seen_of_that_deployment(shared: Team) -> 
     assert same(shared.hub, shared.ada, shared.bob)
 
 
+def test_what_was_removed_twice_and_made_again_is_new(shared: Team) -> None:
+    shared.ada.ok("delete", "prod", "--purge", "-y", "--push")
+    assert "no longer at origin" in shared.bob.ok("fetch", "origin").err
+    shared.bob.ok("delete", "prod", "--purge", "-y", "--push")
+    shared.ada.deploy("again", "--push")
+    shared.bob.ok("pull", "origin")
+    assert same(shared.hub, shared.ada, shared.bob)
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_deployment_may_be_called_gone(shared: Team, first: bool) -> None:
+    """What is kept of a deployment that is gone is in nobody's way."""
+    shared.ada.deploy("alone", "--push", name="etl", flow=None)
+    if first:
+        shared.ada.deploy("x", "--push", name="gone")
+    shared.bob.ok("pull", "origin")
+    shared.ada.ok("delete", "etl", "--purge", "-y", "--push")
+    assert "etl: no longer at origin" in shared.bob.ok("fetch", "origin").err
+    if not first:
+        shared.ada.deploy("x", "--push", name="gone")
+    shared.bob.ok("pull", "origin")
+    assert shared.bob.live("etl/gone") == 1
+    assert "'etl' was removed at origin" in shared.bob.fatal("push", "origin")
+
+
 def test_configuration_that_gets_in_the_way_of_a_push(shared: Team) -> None:
     for key, value in (
         ("remote.origin.mirror", "true"),

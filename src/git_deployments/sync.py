@@ -67,8 +67,11 @@ PATIENCE = 45.0
 """Seconds for which a published write tries again after losing a race (issue "Sync")."""
 LOCK_PATIENCE = 5.0
 """Seconds for which a fetch tries again while others move what was last seen."""
-GONE = "gone"
-"""Below a deployment's tracking refs: its log as it was before it disappeared from the remote."""
+GONE = "%gone"
+"""Below a deployment's tracking refs: its log as it was before it disappeared from the remote.
+
+No deployment can have it for a part of its name: in those a percent sign comes before two digits.
+"""
 
 
 class UnknownRemote(DeploymentsError):
@@ -1018,8 +1021,13 @@ def purge(repository: Repository, remote: str, name: str) -> None:
     if changes:
         part = _Part(Published(name, "", None, 0), changes)
         _push(repository, remote, [part], silent, track=False)
-    parsed_seen = ((ref, oid, parse_ref(ref, root)) for ref, oid in seen)
-    repository.git.move_refs([RefChange(ref, None, oid) for ref, oid, one in parsed_seen if one and one.name == name])
+    repository.git.move_refs([RefChange(ref, None, oid) for ref, oid in seen if _is_seen_of(ref, root, name)])
+
+
+def _is_seen_of(ref: str, root: str, name: str) -> bool:
+    """A tracking ref is of this deployment, and not of one below its name."""
+    parsed = parse_ref(ref, root)
+    return ref == f"{root}{encode(name)}/{GONE}" or (parsed is not None and parsed.name == name)
 
 
 def _settle(repository: Repository, remote: str, records: Mapping[str, Record]) -> None:
