@@ -602,6 +602,23 @@ def test_a_deployment_may_be_called_gone(shared: Team, first: bool) -> None:
     assert "'etl' was removed at origin" in shared.bob.fatal("push", "origin")
 
 
+def test_a_full_name_at_the_remote_comes_before_a_half_that_is_here(shared: Team) -> None:
+    shared.ada.deploy("alone", "--push", name="prod", flow=None)
+    shared.bob.ok("fetch", "origin")
+    shared.bob.ok("pull", "origin", "prod")
+    assert shared.bob.live("prod") == 1
+    shared.ada.deploy("again", "--push", name="prod", flow=None)
+    shared.bob.deploy("bob's", "--push", name="prod", flow=None)
+    assert shared.hub.live("prod") == 3
+
+
+def test_a_publishing_deploy_of_a_name_of_one_part_learns_of_it_at_the_remote(shared: Team) -> None:
+    shared.ada.deploy("alone", "--push", name="prod", flow=None)
+    shared.bob.deploy("bob's", "--push", name="prod", flow=None)
+    assert shared.hub.live("prod") == 2
+    assert shared.hub.live() == 3
+
+
 def test_configuration_that_gets_in_the_way_of_a_push(shared: Team) -> None:
     for key, value in (
         ("remote.origin.mirror", "true"),

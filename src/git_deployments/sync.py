@@ -25,7 +25,7 @@ from git_deployments.history import (
     Refs,
     State,
     UnknownDeployment,
-    is_full_name,
+    is_name,
     matching,
     named,
     nearest,
@@ -427,11 +427,18 @@ def pull(
 
 
 def _names_at(repository: Repository, remote: str, words: list[str]) -> list[str]:
-    """Full names, of what is here, was seen at the remote, or is there now. Raises `UnknownDeployment`."""
-    if all(is_full_name(word) for word in words) and tracked(repository, remote, words).keys() >= set(words):
+    """Full names, of what is here, was seen at the remote, or is there now. Raises `UnknownDeployment`.
+
+    A full name comes before the half of another one (design, "Names"), wherever either is.
+    """
+    exact = tracked(repository, remote, [word for word in words if is_name(word)]).keys()
+    if exact >= set(words):
         return list(dict.fromkeys(words))
     seen = list(tracked(repository, remote))
-    found = {word: named(repository, word) or matching(seen, word, globs=False) for word in words}
+    found = {
+        word: [word] if word in exact else named(repository, word) or matching(seen, word, globs=False)
+        for word in words
+    }
     if not all(found.values()):
         there = _names_there(repository, remote)
         found = {word: names or _must_be(there, word, remote) for word, names in found.items()}
