@@ -619,6 +619,25 @@ def test_a_publishing_deploy_of_a_name_of_one_part_learns_of_it_at_the_remote(sh
     assert shared.hub.live() == 3
 
 
+@pytest.mark.parametrize("changes", [("paused=true",), ("paused=true", "description=other")])
+def test_an_update_of_what_others_deleted_is_contested(shared: Team, changes: tuple[str, ...]) -> None:
+    shared.bob.ok("update", "prod", *changes)
+    shared.ada.ok("delete", "prod", "-y", "--push")
+    contested(shared.bob.run("pull", "origin"))
+    assert same(shared.hub, shared.bob)
+    assert "nothing new" in shared.bob.ok("pull", "origin").out
+
+
+def test_what_is_live_again_after_a_delete_keeps_its_versions(shared: Team) -> None:
+    first = shared.hub.git("rev-parse", f"{PREFIX}versions/1")
+    shared.bob.ok("rollback", "prod")
+    shared.ada.ok("delete", "prod", "-y", "--push")
+    shared.ada.git("push", "-q", "origin", f"{first}:{PREFIX}live")
+    contested(shared.bob.run("pull", "origin"))
+    assert shared.bob.live() == 1
+    assert [f"{PREFIX}versions/{number}" for number in (1, 2, 3)] == sorted(shared.bob.refs())[2:]
+
+
 def test_configuration_that_gets_in_the_way_of_a_push(shared: Team) -> None:
     for key, value in (
         ("remote.origin.mirror", "true"),

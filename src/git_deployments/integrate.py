@@ -369,6 +369,7 @@ class _Replay:
         for version, live in adoptions(there):
             step = Step("adopt", live=live, held=self.position.held)
             _, self.position = append(self.objects, self.who, self.position, step, version)
+            self.deleted = False
         self.published_live = self.position.live
         for event in reversed(ours):
             self._replay(event)
@@ -391,6 +392,8 @@ class _Replay:
             self._replay_version(event, made)
         elif event.action in ("rollback", "promote", "adopt", "delete"):
             self._replay_move(event)
+        elif self.deleted:
+            self._dispute(event, "settings of what is deleted", "deploy {}")
         else:
             self._record(event, None, self.position.live)
 
@@ -434,8 +437,8 @@ class _Replay:
     def _replay_version(self, event: Event, made: Version | None) -> None:
         wants_live = event.after == event.number
         if made is None:
-            if event.action == "adopt":
-                return  # the other log has it
+            if event.action == "adopt" or self.deleted:
+                return  # the other log has it, or nothing to change
             self._record(event, None, self.position.live)
             return
         live = self.position.live
