@@ -638,6 +638,20 @@ def test_what_is_live_again_after_a_delete_keeps_its_versions(shared: Team) -> N
     assert [f"{PREFIX}versions/{number}" for number in (1, 2, 3)] == sorted(shared.bob.refs())[2:]
 
 
+def test_what_is_published_is_not_provisional_where_clocks_were_wrong(team: Team) -> None:
+    """git stops looking for what two histories share where the dates say that nothing older comes."""
+    for number in range(8):
+        team.ada.manifest(f"d{number}")
+        team.ada.ok("deploy", GIT_COMMITTER_DATE="2030-01-01T00:00:00Z")
+    for _ in range(4):
+        for verb in ("rollback", "promote"):
+            team.ada.ok(verb, "prod", GIT_COMMITTER_DATE="2001-01-01T00:00:00Z")
+    team.ada.ok("push", "origin")
+    team.ada.deploy("mine")
+    shown = team.ada.ok("versions", "prod").out.replace("*", "").splitlines()
+    assert [line.split()[0] for line in shown] == ["v9?", *(f"v{number}" for number in range(8, 0, -1))]
+
+
 def test_configuration_that_gets_in_the_way_of_a_push(shared: Team) -> None:
     for key, value in (
         ("remote.origin.mirror", "true"),

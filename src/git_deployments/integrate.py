@@ -7,7 +7,7 @@ are contested, the published state stays and a person chooses. No ref is moved h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from git_deployments import history
@@ -108,17 +108,20 @@ def _near_only(repository: Repository, tip: str, others: tuple[str, ...]) -> lis
 def _only(repository: Repository, tip: str, others: tuple[str, ...]) -> Iterator[Event]:
     if tip in others:
         return
-    excluded = (f"^{other}" for other in others)
-    found = text(repository.git.run("rev-list", "--first-parent", tip, *excluded, "--")).split()
-    for oid in _really_only(repository, found, others):
+    for oid in only_from(repository, tip, others):
         event = parse_event(repository.reading.object(oid))
         yield event
         if event.previous is None:
             return
 
 
-def _really_only(repository: Repository, found: list[str], others: tuple[str, ...]) -> list[str]:
-    """`rev-list A ^B` lists too much where clocks were wrong (it stops five commits after the dates say so)."""
+def only_from(repository: Repository, tip: str, others: Sequence[str]) -> list[str]:
+    """Commits along first parents from `tip` that none of the logs `others` reaches, newest first.
+
+    `rev-list A ^B` lists too much where clocks were wrong (it stops five commits after the dates say so).
+    """
+    excluded = (f"^{other}" for other in others)
+    found = text(repository.git.run("rev-list", "--first-parent", tip, *excluded, "--")).split()
 
     def reached(oid: str) -> bool:
         return any(reaches(repository, other, oid) for other in others)

@@ -40,6 +40,7 @@ from git_deployments.integrate import (
     Tracked,
     before_torn_pull,
     integrate,
+    only_from,
     onto_torn,
     reaches,
     unpublished,
@@ -232,8 +233,7 @@ def unpublished_versions(repository: Repository, state: State) -> set[str]:
     if not repository.remotes or state.latest is None:
         return set()
     logs = [oid for _, oid in repository.git.refs(f"{REMOTE_ROOT}*/{encode(state.name)}/{LOG}")]
-    excluded = (f"^{log}" for log in logs)
-    return set(text(repository.git.run("rev-list", "--first-parent", state.latest.commit, *excluded, "--")).split())
+    return set(only_from(repository, state.latest.commit, logs))
 
 
 def check_remote(repository: Repository, remote: str) -> str:
