@@ -652,6 +652,21 @@ def test_what_is_published_is_not_provisional_where_clocks_were_wrong(team: Team
     assert [line.split()[0] for line in shown] == ["v9?", *(f"v{number}" for number in range(8, 0, -1))]
 
 
+@pytest.mark.parametrize("remote", ["team/hub", "100%", "a.lock/b"])
+def test_a_remote_is_called_what_it_is_configured_as(shared: Team, remote: str) -> None:
+    shared.bob.git("config", "--rename-section", "remote.origin", f"remote.{remote}")
+    shared.bob.git("update-ref", "-d", "refs/remote-deployments/origin/etl/prod/live")
+    shared.bob.git("update-ref", "-d", "refs/remote-deployments/origin/etl/prod/log")
+    shared.ada.ok("rollback", "prod", "--push")
+    shared.bob.ok("fetch", remote)
+    (seen,) = shared.bob.git("for-each-ref", "--format=%(refname)", "refs/remote-deployments/*/etl/prod/live").split()
+    shared.bob.git("update-ref", f"{PREFIX}live", seen)
+    said = shared.bob.fatal("promote", "prod", code=4)
+    assert f"was taken from remote '{remote}'" in said
+    assert f"pull {remote}" in said
+    shared.bob.ok("pull", remote)
+
+
 def test_configuration_that_gets_in_the_way_of_a_push(shared: Team) -> None:
     for key, value in (
         ("remote.origin.mirror", "true"),

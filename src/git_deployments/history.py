@@ -25,7 +25,19 @@ from git_deployments.errors import DeploymentsError
 from git_deployments.git import SYMBOLIC, Damaged, GitFailed, Object, text
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Identity, Json, Version
 from git_deployments.names import BadName, check, decode, encode, fold, shown
-from git_deployments.refs import LIVE, LOG, REMOTE_ROOT, ROOT, SOURCES, VERSIONS, live_ref, log_ref, parse_ref, prefix
+from git_deployments.refs import (
+    LIVE,
+    LOG,
+    REMOTE_ROOT,
+    ROOT,
+    SOURCES,
+    VERSIONS,
+    live_ref,
+    log_ref,
+    parse_ref,
+    prefix,
+    remote_of,
+)
 from git_deployments.repository import Repository
 
 PAUSE = 0.3
@@ -498,7 +510,7 @@ def _followed(repository: Repository, state: State) -> str | None:
         log = repository.git.line("rev-parse", "-q", "--verify", ref.removesuffix(LIVE) + LOG)
         known = log is None or repository.git.ask("merge-base", "--is-ancestor", log, here.log or log)[0] == 0
         if not known:
-            return ref[len(REMOTE_ROOT) :].partition("/")[0]
+            return remote_of(ref)
     return None
 
 

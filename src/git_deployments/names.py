@@ -93,7 +93,7 @@ def decode(encoded: str) -> str:
     if _is_plain_name(encoded):
         return encoded
     try:
-        name = "/".join(map(_decode_half, encoded.split("/")))
+        name = "/".join(map(decode_half, encoded.split("/")))
         if encode(name) == encoded:
             return name
     except (ValueError, BadName):
@@ -162,7 +162,8 @@ def _percent(character: str) -> str:
     return "".join(f"%{byte:02X}" for byte in character.encode())
 
 
-def _decode_half(half: str) -> str:
+def decode_half(half: str) -> str:
+    """A text whose characters `encode_half` may have encoded. Raises `ValueError`."""
     first, *rest = half.split("%")
     data = bytearray(first.encode())
     for piece in rest:

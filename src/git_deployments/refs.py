@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import NamedTuple
 
-from git_deployments.names import BadName, decode, encode, encode_half
+from git_deployments.names import BadName, decode, decode_half, encode, encode_half
 
 ROOT = "refs/deployments/"
 REMOTE_ROOT = "refs/remote-deployments/"
@@ -81,3 +81,12 @@ def remote_root(remote: str) -> str:
     """`refs/remote-deployments/<remote>/`, where what was last seen at a remote is kept."""
     parts = (encode_half(part.replace("%", "%25")) for part in remote.split("/"))
     return f"{REMOTE_ROOT}{'%2F'.join(parts)}/"
+
+
+def remote_of(ref: str) -> str:
+    """The remote whose a ref below `REMOTE_ROOT` is, as it is configured: what `remote_root` was made of."""
+    component = ref[len(REMOTE_ROOT) :].partition("/")[0]
+    try:
+        return decode_half(component)
+    except ValueError:  # written by somebody else
+        return component

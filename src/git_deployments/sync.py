@@ -58,6 +58,7 @@ from git_deployments.refs import (
     log_ref,
     parse_ref,
     prefix,
+    remote_of,
     remote_root,
     source_ref,
     version_ref,
@@ -198,11 +199,10 @@ def tracked(repository: Repository, remote: str, wanted: Iterable[str] | None = 
 def logs_elsewhere(repository: Repository, remote: str) -> dict[str, dict[str, str]]:
     """Deployment to (other remote to its last seen log)."""
     found: dict[str, dict[str, str]] = {}
-    root = remote_root(remote)
     for ref, oid in repository.git.refs(f"{REMOTE_ROOT}**/{LOG}"):
-        other = ref[len(REMOTE_ROOT) :].partition("/")[0]
-        parsed = parse_ref(ref, f"{REMOTE_ROOT}{other}/")
-        if parsed and not ref.startswith(root):
+        other = remote_of(ref)
+        parsed = parse_ref(ref, remote_root(other))
+        if parsed and other != remote:
             found.setdefault(parsed.name, {})[other] = oid
     return found
 
