@@ -667,6 +667,11 @@ def test_a_remote_is_called_what_it_is_configured_as(shared: Team, remote: str) 
     shared.bob.ok("pull", remote)
 
 
+def test_a_log_that_is_missing_here_is_told_to_who_names_the_deployment(shared: Team) -> None:
+    shared.ada.git("update-ref", "-d", f"{PREFIX}log")
+    assert "has versions here but no log" in shared.ada.fatal("push", "origin", "prod")
+
+
 def test_configuration_that_gets_in_the_way_of_a_push(shared: Team) -> None:
     for key, value in (
         ("remote.origin.mirror", "true"),

@@ -48,7 +48,7 @@ from git_deployments.integrate import (
 from git_deployments.mend import Mended, mend
 from git_deployments.model import Event
 from git_deployments.names import encode, quoted, shown
-from git_deployments.record import Record, commit
+from git_deployments.record import Record, check_writable, commit
 from git_deployments.refs import (
     LIVE,
     LOG,
@@ -555,8 +555,8 @@ def record_moves(repository: Repository, wanted: list[str], seen: Mapping[str, T
 def push(repository: Repository, remote: str, wanted: list[str] | None = None, echo: Echo = silent) -> Pushed:
     """Publish what is unpublished: atomic, with a lease on every ref.
 
-    Raises `Diverged` before the remote is asked where it has what is not here, `Gone`, `Lost`, `Declined`,
-    `GitFailed`.
+    Raises `Diverged` before the remote is asked where it has what is not here, `LogMissing` where one that is named
+    has none here, `Gone`, `Lost`, `Declined`, `GitFailed`.
     """
     check_remote(repository, remote)
     found = [name for word in wanted for name in _must_name(repository, word)] if wanted else None
@@ -567,6 +567,9 @@ def push(repository: Repository, remote: str, wanted: list[str] | None = None, e
     if moved:
         record_moves(repository, moved, {})
         local = states(repository, [state.name for state in local])
+    for state in local if found else ():
+        if state.refs.log is None:
+            check_writable(state)  # which tells what to do
     local = [state for state in local if state.refs.log]
     if found is None:
         _refuse_gone(remote, local, seen.gone)
