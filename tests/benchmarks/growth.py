@@ -167,4 +167,5 @@ _SYNC = (
     _cloned("pull", "-q"),
 )
 _BULK = (_ours("deploy", "-q", "--all", "-f", _ALL),)
-_LAST = (_ours("delete", "-q", "-y", NAME, after=("deploy", "-q"), most=FLAT),)
+_LAST = (_ours("delete", "-q", "-y", NAME, after=("deploy", "-q")),)
+"""git writes all of `packed-refs` anew where it removes one of them."""
