@@ -290,6 +290,9 @@ def test_update_of_settings_makes_no_version(deployments: Deployments) -> None:
     outcome = deployments.update("prod", {"paused": True})
     assert outcome.record is None
     assert deployments.update("prod", version="named").live != outcome.live
+    deployments.update("prod", {"paused": None, "concurrency_limit": None})
+    assert deployments.settings("prod")["paused"] is False
+    assert not list(deployments.fsck())
 
 
 # Values

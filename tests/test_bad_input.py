@@ -219,6 +219,14 @@ def test_updates_keep_their_text(project: Project) -> None:
     assert "no such key" in project.fatal("update", "prod", "--unset", "parameters.nope")
 
 
+@pytest.mark.parametrize(("key", "text"), [("paused", "false"), ("disabled", "false"), ("schedules", "[]")])
+def test_null_puts_a_setting_back_to_its_default(project: Project, key: str, text: str) -> None:
+    project.deploy("x", **{key: [{"cron": "@daily"}] if key == "schedules" else True})
+    project.ok("update", "prod", f"{key}=null")
+    assert project.ok("show", "prod", "--key", key).out.strip() == text
+    assert project.ok("fsck").out == ""
+
+
 def test_unknown_deployments_name_the_nearest(versions: Project) -> None:
     for command in ("show", "versions", "log", "diff", "rollback", "promote", "delete"):
         assert "did you mean 'etl/prod'?" in versions.fatal(command, "etl/pord")

@@ -136,8 +136,7 @@ def _assigned(current: Json, path: list[str], assignment: Assignment, schema: Ma
     """`current` with the value at `path` replaced, or taken out."""
     if not path:
         if assignment.value is None:
-            key = assignment.key
-            return PROPERTIES[key] if key in PROPERTIES else SETTINGS[key]
+            return _default(assignment.key)
         return _value(assignment, current, schema)
     first, *rest = path
     if isinstance(current, list) and first.isdigit() and int(first) < len(current):
@@ -210,10 +209,12 @@ def _checked(changed: dict[str, Json], before: Mapping[str, Json], context: Cont
     result: dict[str, Json] = {}
     for key, value in changed.items():
         found = expanded.properties if key in PROPERTIES else expanded.settings
-        result[key] = found[key] if value is not None and key in found else value
-        if result[key] is None and key in PROPERTIES:
-            result[key] = PROPERTIES[key]
+        result[key] = _default(key) if value is None else found.get(key, value)
     return result
+
+
+def _default(key: str) -> Json:
+    return PROPERTIES[key] if key in PROPERTIES else SETTINGS[key]
 
 
 def _stored_variables(before: Mapping[str, Json]) -> frozenset[str]:
