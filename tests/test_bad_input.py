@@ -227,6 +227,17 @@ def test_null_puts_a_setting_back_to_its_default(project: Project, key: str, tex
     assert project.ok("fsck").out == ""
 
 
+def test_a_limit_that_is_a_mapping_sets_its_options_too(project: Project) -> None:
+    project.deploy()
+    project.ok("update", "prod", "concurrency_limit={limit: 3, collision_strategy: CANCEL_NEW}")
+    settings = project.ok("show", "prod", "--json").json["settings"]
+    options = {"collision_strategy": "CANCEL_NEW", "grace_period_seconds": None}
+    assert (settings["concurrency_limit"], settings["concurrency_options"]) == (3, options)
+    project.ok("update", "prod", "concurrency_limit=4")
+    settings = project.ok("show", "prod", "--json").json["settings"]
+    assert (settings["concurrency_limit"], settings["concurrency_options"]) == (4, options)
+
+
 def test_unknown_deployments_name_the_nearest(versions: Project) -> None:
     for command in ("show", "versions", "log", "diff", "rollback", "promote", "delete"):
         assert "did you mean 'etl/prod'?" in versions.fatal(command, "etl/pord")

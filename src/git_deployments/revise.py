@@ -210,6 +210,8 @@ def _checked(changed: dict[str, Json], before: Mapping[str, Json], context: Cont
     for key, value in changed.items():
         found = expanded.properties if key in PROPERTIES else expanded.settings
         result[key] = _default(key) if value is None else found.get(key, value)
+    if isinstance(changed.get("concurrency_limit"), dict):  # which holds the options too
+        result["concurrency_options"] = expanded.settings["concurrency_options"]
     return result
 
 
