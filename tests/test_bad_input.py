@@ -238,6 +238,13 @@ def test_a_limit_that_is_a_mapping_sets_its_options_too(project: Project) -> Non
     assert (settings["concurrency_limit"], settings["concurrency_options"]) == (4, options)
 
 
+@pytest.mark.parametrize("position", ["²", "1", "9" * 5000, "-1"])
+def test_positions_that_a_list_does_not_have(project: Project, position: str) -> None:
+    project.deploy("x", tags=["a"])
+    assert "no such key" in project.fatal("show", "prod", "--key", f"tags.{position}")
+    assert "no mapping" in project.fatal("update", "prod", f"tags.{position}=x")
+
+
 def test_unknown_deployments_name_the_nearest(versions: Project) -> None:
     for command in ("show", "versions", "log", "diff", "rollback", "promote", "delete"):
         assert "did you mean 'etl/prod'?" in versions.fatal(command, "etl/pord")

@@ -187,7 +187,7 @@ def _reached(value: Json, path: list[str]) -> Iterator[Json]:
     if not path:
         yield value
     elif isinstance(value, list):
-        if path[0].isdigit() and int(path[0]) < len(value):
+        if path[0] in map(str, range(len(value))):
             yield from _reached(value[int(path[0])], path[1:])
     elif isinstance(value, dict):
         for end in range(1, len(path) + 1):

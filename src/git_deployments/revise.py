@@ -139,7 +139,7 @@ def _assigned(current: Json, path: list[str], assignment: Assignment, schema: Ma
             return _default(assignment.key)
         return _value(assignment, current, schema)
     first, *rest = path
-    if isinstance(current, list) and first.isdigit() and int(first) < len(current):
+    if isinstance(current, list) and first in map(str, range(len(current))):
         position = int(first)
         if assignment.value is None and not rest:
             return [*current[:position], *current[position + 1 :]]
