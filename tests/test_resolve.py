@@ -86,6 +86,9 @@ def test_names_and_sources_are_found_in_a_long_history(project: Project) -> None
     line = project.fatal("show", "prod", source[:10])
     assert "number:141" in line
     assert "number:100" in line
+    answered = project.run("show", "--batch", stdin="etl/prod\t\0abc\netl/prod\t1\n")
+    assert answered.code == 0
+    assert [json.loads(line).get("number") for line in answered.out.splitlines()] == [None, 1]
     versions = project.ok("versions", "prod", "--format", "%(number)").out.split()
     assert versions == [str(n) for n in range(141, 0, -1)]
     assert json.loads(project.git("show", "refs/deployments/etl/prod/log:settings.json"))["paused"] is False

@@ -127,7 +127,7 @@ def _by_commit(repository: Repository, state: State, prefix: str) -> Iterator[Ve
 def _search(repository: Repository, state: State, line: str) -> Iterator[Version]:
     """Versions whose message may hold `line`; the caller looks closer."""
     latest = state.latest
-    if latest is None or "\n" in line:
+    if latest is None or not {"\n", "\0"}.isdisjoint(line):  # no line of a message holds them
         return
     if latest.number <= _SCAN:
         yield from versions(repository, state)
