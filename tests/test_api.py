@@ -281,6 +281,13 @@ def test_a_key_with_an_equals_sign_stays_a_key(deployments: Deployments) -> None
     assert deployments.get("prod").properties["job_variables"] == {"a=b": "c"}
 
 
+def test_tuples_are_lists(deployments: Deployments) -> None:
+    changes: dict[str, Any] = {"tags": ("a", "b"), "parameters": {"days": (1, (2, 3))}}
+    deployments.update("prod", changes)
+    stored = deployments.get("prod").properties
+    assert (stored["tags"], stored["parameters"]) == (["a", "b"], {"days": [1, [2, 3]]})
+
+
 def test_update_of_settings_makes_no_version(deployments: Deployments) -> None:
     outcome = deployments.update("prod", {"paused": True})
     assert outcome.record is not None

@@ -130,8 +130,11 @@ def parse_text(text: str, name: str = "value") -> str | None:
 
 
 def of_json(value: Json, depth: int = DEEPEST) -> Node:
-    """The tree of a value that is JSON already; every line is 1. Raises `BadYaml` beyond `depth` collections."""
-    if not isinstance(value, (dict, list)):
+    """The tree of a value that is JSON already; every line is 1. Raises `BadYaml` beyond `depth` collections.
+
+    From Python a tuple may come in a list's place, as `json` takes it.
+    """
+    if not isinstance(value, (dict, list, tuple)):
         kind = next(kind for kind, types in _JSON_KINDS if isinstance(value, types))
         return Scalar(value if isinstance(value, str) else json.dumps(value), 1, kind)
     if not depth:
