@@ -448,6 +448,17 @@ def test_if_changed_looks_only_at_the_paths_given(versions: Project) -> None:
     assert "neither the latest version's source nor" in versions.fatal("deploy", "--if-changed", "--paths", "nope")
 
 
+@pytest.mark.parametrize("path", [".", "./", ""])
+def test_the_root_as_a_path_is_the_whole_tree(versions: Project, path: str) -> None:
+    versions.git("commit", "--allow-empty", "-qm", "Nothing")
+    versions.manifest("d3")
+    versions.ok("deploy", "--if-changed", "--version", "0.0.3", "--paths", path)
+    assert versions.live() == 3
+    versions.commit("Other", docs="x")
+    versions.ok("deploy", "--if-changed", "--version", "0.0.3", "--paths", path)
+    assert versions.live() == 4
+
+
 def test_if_changed_still_updates_settings(versions: Project) -> None:
     versions.manifest("d3", version="0.0.3", paused=True)
     versions.ok("deploy", "--if-changed")

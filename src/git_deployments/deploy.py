@@ -193,7 +193,8 @@ class _Work:
 
     def _from_root(self, path: str) -> str:
         here = _relative(self.repository, os.path.abspath(self.repository.git.directory), "--paths")
-        return posixpath.normpath(posixpath.join(here, path.replace(os.sep, "/"))).removeprefix("./").rstrip("/")
+        found = posixpath.normpath(posixpath.join(here, path.replace(os.sep, "/")))
+        return "" if found == "." else found
 
     def read(self, place: Place, data: bytes) -> Iterator[_Candidate]:
         """The entries of one manifest with their full names."""
