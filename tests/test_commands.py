@@ -162,7 +162,7 @@ def test_format(versions: Project, template: str, line: str) -> None:
     assert versions.ok("list", "--format", template).out == f"{line}\n"
 
 
-@pytest.mark.parametrize("template", ["%(nope)", "%(name", "%zz", "100%"])
+@pytest.mark.parametrize("template", ["%(nope)", "%(name", "%zz", "100%", "100% free", "%+a|", "%a"])
 def test_bad_formats_say_what_there_is(versions: Project, template: str) -> None:
     assert "--format" in versions.fatal("list", "--format", template)
 

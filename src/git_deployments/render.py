@@ -27,6 +27,7 @@ _LONGEST_CELL = 200
 """Characters of a text that a table shows: each row is as wide as the widest."""
 _ROWS_ALIGNED = 500
 """Rows of a table that are measured together; a longer one is written while it is read."""
+_HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 
 
 class BadFormat(DeploymentsError):
@@ -203,15 +204,12 @@ def _pieces(template: str, fields: list[str]) -> Iterator[tuple[bool, str]]:
             yield True, "%"
             template = template[1:]
         elif percent:
-            try:
-                yield True, chr(int(template[:2], 16)) if len(template) >= 2 else _no_escape(template)
-            except ValueError:
-                _no_escape(template[:2])
-            template = template[2:]
-
-
-def _no_escape(words: str) -> str:
-    raise BadFormat(f"--format: '%{shown(words)}' is nothing; write %(field), %% for a percent sign, %0a for a newline")
+            digits, template = template[:2], template[2:]
+            if len(digits) < 2 or not _HEXADECIMAL.issuperset(digits):  # int() takes signs and spaces too
+                raise BadFormat(
+                    f"--format: '%{shown(digits)}' is nothing; write %(field), %% for a percent sign, %0a for a newline"
+                )
+            yield True, chr(int(digits, 16))
 
 
 def _field(row: Json, path: str) -> Json:
