@@ -125,6 +125,20 @@ def test_hooks_go_where_git_looks_for_them(tmp_path: Path) -> None:
     assert push(team.ada, f":{LIVE}").code == 1
 
 
+@pytest.mark.parametrize("below", ["", "sub"])
+def test_a_relative_path_for_hooks_begins_where_a_push_looks(versions: Project, tmp_path: Path, below: str) -> None:
+    versions.git("config", "core.hooksPath", "guards")
+    (versions.path / below).mkdir(exist_ok=True)
+    Project(versions.path / below).ok("hook", "install")
+    assert (versions.path / ".git/guards/pre-receive").is_file()
+    subprocess.run(["git", "clone", "-q", str(versions.path), str(tmp_path / "other")], check=True)
+    result = push(Project(tmp_path / "other"), f"HEAD:{PREFIX}/versions/9")
+    assert result.code == 1
+    assert "versions/9" in result.err
+    assert f"{PREFIX}/versions/9" not in versions.refs()
+    assert "pre-receive: removed" in versions.ok("hook", "install", "--remove").out
+
+
 def test_code_alone_starts_no_python_and_a_lost_program_refuses_deployments(team: Team) -> None:
     path = team.hub.path / "hooks" / "pre-receive"
     program = str(Path(sys.executable).with_name("git-deployments"))

@@ -91,9 +91,13 @@ def remove(repository: Repository) -> Iterator[str]:
 
 
 def _directory(repository: Repository) -> str:
-    """Where git looks for hooks (git manual, core.hooksPath)."""
-    path = text(repository.git.run("rev-parse", "--git-path", "hooks")).removesuffix("\n")
-    return os.path.abspath(os.path.join(repository.git.directory, path))
+    """Where a push looks for hooks: it runs in the git directory, also of a repository that has a work tree.
+
+    A relative `core.hooksPath` begins there (git manual, githooks).
+    """
+    home = repository.layout.common_dir
+    path = text(repository.git.run("-C", home, "--git-dir=.", "rev-parse", "--git-path", "hooks")).removesuffix("\n")
+    return os.path.abspath(os.path.join(home, path))
 
 
 def _program(repository: Repository) -> str:
