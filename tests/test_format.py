@@ -113,7 +113,7 @@ STAGES = (
     Stage("08-adopt-move", lambda opened, _: store.recording(opened), {"live": "versions/2"}),
     Stage("09-deploy", nowhere(True, "fourth")),
     Stage("10-adopt-version", lambda opened, _: store.recording(opened), {"log": "log^"}),
-    Stage("11-delete", lambda *_: store.deleting("no longer needed")),
+    Stage("11-delete", lambda repository, _: store.deleting(repository, "no longer needed")),
     Stage("12-deploy", nowhere(True, "fifth")),
 )
 

@@ -527,6 +527,42 @@ def test_two_hubs_with_different_histories_are_told_apart(shared: Team) -> None:
     assert shared.bob.refs() == before
 
 
+@pytest.mark.parametrize("name", ["etl/prod", "prod"])
+@pytest.mark.parametrize("options", [(), ("--push",)])
+def test_a_clone_that_has_nothing_asks_the_remote_what_to_delete(
+    shared: Team, name: str, options: tuple[str, ...]
+) -> None:
+    sure = shared.clone("sure")
+    sure.ok("delete", "-y", name, *options)
+    assert sure.live() is None
+    assert shared.hub.live() == (None if options else 3)
+    assert "no deployment 'etl/nosuch'" in sure.fatal("delete", "-y", "etl/nosuch", *options)
+    if options:
+        assert "is deleted already" in shared.clone("late").run("delete", "-y", name, *options).err
+
+
+@pytest.mark.parametrize("options", [(), ("--push",)])
+def test_what_to_delete_is_asked_once_the_remote_was(shared: Team, options: tuple[str, ...]) -> None:
+    unsure = shared.clone("unsure")
+    result = unsure.run("delete", "prod", *options, stdin="n\n")
+    assert result.code == 1
+    assert "Delete 'etl/prod' (all its versions; its log stays)?" in result.err
+    assert result.err.endswith("nothing was deleted\n")
+    assert unsure.live() == shared.hub.live() == 3
+    assert unsure.run("delete", "prod", *options, stdin="y\n").code == 0
+    assert unsure.live() is None
+    assert shared.hub.live() == (None if options else 3)
+
+
+@pytest.mark.parametrize("options", [(), ("--push",)])
+def test_a_clone_that_has_nothing_asks_the_remote_what_to_purge(shared: Team, options: tuple[str, ...]) -> None:
+    sure = shared.clone("sure")
+    sure.ok("delete", "-y", "prod", "--purge", *options)
+    assert sure.refs() == {}
+    assert bool(shared.hub.refs()) == (not options)
+    assert "no deployment 'nosuch'" in shared.clone("wrong").run("delete", "-y", "nosuch", "--purge", *options).err
+
+
 def test_purge_with_push_leaves_nothing_anywhere(shared: Team) -> None:
     shared.ada.ok("delete", "prod", "--purge", "-y", "--push")
     assert shared.hub.refs() == {}

@@ -176,7 +176,7 @@ class Deployments:
 
     def delete(self, name: str, *, message: str = "") -> Outcome:
         """The deployment goes from lists; its log stays and tells so."""
-        return self._one(name, store.deleting(message))
+        return self._one(name, store.deleting(self._repository, message))
 
     # Remotes
 

@@ -393,11 +393,13 @@ def _target(repository: Repository, state: State, words: str) -> Pointer:
     return pointer(resolve(repository, state, words))
 
 
-def deleting(reason: str) -> Decide:
+def deleting(repository: Repository, reason: str) -> Decide:
     """The deployment is gone from lists; its log stays and tells so."""
 
     def decide(state: State) -> Decision:
         check_writable(state)
+        if not state.exists:
+            raise unknown(repository, state.name)
         if state.deleted and not state.refs.versions and not state.leftovers:
             raise UnknownDeployment(f"'{shown(state.name)}' is deleted already; --purge removes its log too")
         return Decision(Step("delete", reason))

@@ -38,6 +38,10 @@ class NobodyToAsk(DeploymentsError):
     """A question has no answer."""
 
 
+class NotMeant(DeploymentsError):
+    """A question was answered with no."""
+
+
 @click.command("deploy", add_help_option=False)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @option("-f", "--file", "files", multiple=True, metavar="FILE", help="A manifest; - is standard input.")
@@ -174,17 +178,37 @@ def update_command(app: App, /, **options: Any) -> int:
 @click.pass_obj
 def delete_command(app: App, /, **options: Any) -> int:
     """Remove a deployment; its log stays and tells so, and deploying it again continues the numbers."""
-    repository, manner = app.repository, manner_of(app, options)
-    check_reason(repository, options["reason"])
-    state = _to_delete(repository, options["name"], options["purged"])
-    if not options["yes"] and not manner.dry_run:
-        what = "its whole history, for ever" if options["purged"] else "all its versions; its log stays"
-        if not _confirmed(f"Delete '{shown(state.name)}' ({what})?"):
-            note("nothing was deleted")
-            return NO
-    if not options["purged"]:
-        return carry_out(app, Wanted(lambda: [state.name], True), deleting(options["reason"]), manner, MOVES)
-    return _purge(repository, state, manner)
+    manner = manner_of(app, options)
+    check_reason(app.repository, options["reason"])
+    asks = not options["yes"] and not manner.dry_run
+    try:
+        if options["purged"]:
+            return _purge(app.repository, options["name"], manner, asks)
+        wanted = _if_meant(app.repository, options["name"]) if asks else the_one(app, options["name"])
+        return carry_out(app, wanted, deleting(app.repository, options["reason"]), manner, MOVES)
+    except NotMeant:
+        note("nothing was deleted")
+        return NO
+
+
+def _if_meant(repository: Repository, words: str) -> Wanted:
+    """The one deployment that is meant, once somebody has said so: it is known only when the remote was asked."""
+    meant = set()
+
+    def look() -> list[str]:
+        name = find(repository, words).name
+        if name not in meant:
+            _ask(name, "all its versions; its log stays")
+            meant.add(name)
+        return [name]
+
+    return Wanted(look, False)
+
+
+def _ask(name: str, what: str) -> None:
+    """Raise `NotMeant`, or `NobodyToAsk`, unless somebody says that the deployment is to go."""
+    if not _confirmed(f"Delete '{shown(name)}' ({what})?"):
+        raise NotMeant
 
 
 def _confirmed(question: str) -> bool:
@@ -195,7 +219,12 @@ def _confirmed(question: str) -> bool:
         raise NobodyToAsk("there is nobody to ask whether to delete; say -y if it is meant") from None
 
 
-def _purge(repository: Repository, state: State, manner: Manner) -> int:
+def _purge(repository: Repository, words: str, manner: Manner, asks: bool) -> int:
+    if not manner.dry_run:
+        _meet(repository, words, manner)
+    state = _to_purge(repository, words)
+    if asks:
+        _ask(state.name, "its whole history, for ever")
     if manner.dry_run:
         for ref, oid in _all_refs(state):
             say(f"{shown(ref)}  {oid[:8]} -> (gone)")
@@ -212,10 +241,19 @@ def _purge(repository: Repository, state: State, manner: Manner) -> int:
     return DONE
 
 
-def _to_delete(repository: Repository, words: str, purged: bool) -> State:
+def _meet(repository: Repository, words: str, manner: Manner) -> None:
+    """Ask the remote for what is not known here; what is known may be damaged, and is purged as it is."""
+    if not manner.push:
+        first_contact(repository, manner)
+    elif not named(repository, words):
+        from git_deployments import sync
+        from git_deployments.syncing import echo
+
+        sync.pull(repository, manner.push, [words], echo())
+
+
+def _to_purge(repository: Repository, words: str) -> State:
     """A purge takes what is damaged, too."""
-    if not purged:
-        return find(repository, words)
     found = named(repository, words)
     if not found:
         raise unknown(repository, words)
