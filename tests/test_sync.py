@@ -749,6 +749,24 @@ def test_status_against_a_remote(shared: Team) -> None:
     assert "behind: 1 event more at origin; git deployments pull" in shared.ada.ok("status").out
 
 
+@pytest.mark.parametrize("lost", ["log", "log^"])
+def test_status_tells_of_what_is_damaged_beside_the_others(shared: Team, lost: str) -> None:
+    shared.ada.deploy("other", "--push", name="other")
+    for _ in range(2):
+        shared.ada.ok("update", "prod", "description=unpublished", "--unset", "tags", "-q")
+        shared.ada.ok("update", "prod", "description=again", "-q")
+    oid = shared.ada.git("rev-parse", f"{LOG.removesuffix('log')}{lost}")
+    (shared.ada.path / ".git/objects" / oid[:2] / oid[2:]).unlink()
+    other, prod = shared.ada.ok("status", "--json").json
+    assert (other["name"], other["problem"], other["unpublished"]) == ("etl/other", None, 0)
+    assert (prod["name"], prod["remote"], prod["unpublished"], prod["diverged"]) == ("etl/prod", "origin", None, None)
+    assert oid in prod["problem"]
+    shared.ada.ok("update", "etl/other", "description=fine", "-q")
+    out = shared.ada.ok("status").out
+    assert "etl/prod: damaged: " in out
+    assert "etl/other: unpublished: 1 event" in out
+
+
 def test_an_unpublished_number_is_shown_as_provisional(shared: Team) -> None:
     shared.bob.deploy("d4")
     numbers = [line.replace("*", "").split()[0] for line in shared.bob.ok("versions", "prod").out.splitlines()]

@@ -408,7 +408,12 @@ def status_command(
     found = _thoroughly(repository, wanted)
     where = sync.check_remote(repository, remote) if remote else default_remote(repository)
     seen = sync.tracked(repository, where, wanted) if where else {}
-    compared = {state.name: sync.standing(repository, state, seen.get(state.name)) for state in found if where}
+    compared = {}
+    for place, state in enumerate(found if where else ()):
+        try:
+            compared[state.name] = sync.standing(repository, state, seen.get(state.name))
+        except DeploymentsError as error:  # of what is damaged, which keeps no other from being told
+            found[place] = state if state.breach else state._replace(breach=error)
     drift = _drift(repository, found) if server else {}
     if json or template is not None:
         rows = (
@@ -422,7 +427,7 @@ def status_command(
         return DONE
     lines = [line for state in found for line in _status_lines(repository, state)]
     if where:
-        lines += [line for state in found for line in _standing_lines(state.name, where, compared[state.name])]
+        lines += [line for name, standing in compared.items() for line in _standing_lines(name, where, standing)]
     lines += [line for name, differing in drift.items() for line in _drift_lines(name, differing)]
     _say_all(lines or ["nothing needs attention"])
     return DONE
