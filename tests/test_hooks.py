@@ -316,6 +316,28 @@ def test_a_local_write_runs_them_where_that_is_wanted(team: Team, tmp_path: Path
     assert "warning: deployments.onLive: 'exit 9' ended with status 9" in result.err
 
 
+@pytest.mark.parametrize("environment", [{}, {"GIT_DIR": "../.git", "GIT_WORK_TREE": ".."}])
+def test_a_local_write_runs_them_at_the_top_of_the_work_tree(
+    versions: Project, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    versions.git("config", "deployments.onLiveLocal", "true")
+    follow(versions, "files", **{"/srv/etl": str(tmp_path / "srv")})
+    on_live(versions, f'pwd >"{tmp_path}/where"; git rev-parse --show-toplevel >"{tmp_path}/top"')
+    below = Project(versions.path / "sub")
+    below.path.mkdir()
+    assert below.ok("rollback", "prod", "1", **environment).err == ""
+    assert (tmp_path / "srv/current/code").read_text() == "1\n"
+    assert Path((tmp_path / "where").read_text().strip()).samefile(versions.path)
+    assert Path((tmp_path / "top").read_text().strip()).samefile(versions.path)
+
+
+def test_a_local_write_in_a_bare_repository_runs_them_there(team: Team, tmp_path: Path) -> None:
+    team.hub.git("config", "deployments.onLiveLocal", "true")
+    on_live(team.hub, f'pwd >"{tmp_path}/where"')
+    Project(team.hub.path / "hooks").ok("rollback", "prod")
+    assert Path((tmp_path / "where").read_text().strip()).samefile(team.hub.path)
+
+
 def test_the_hook_sees_the_repository_that_was_pushed_to(team: Team, told: Path) -> None:
     del told
     on_live(

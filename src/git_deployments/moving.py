@@ -201,7 +201,7 @@ def after_moves(
         moves = [onlive.told(record.event, record.before.number if record.before else None) for record in moved]
         with suppress(OSError, DeploymentsError):  # nobody reads what was done, and what follows from it follows
             sys.stdout.flush()
-        for line in onlive.run_commands(repository, moves):
+        for line in onlive.run_here(repository, moves):
             warned(line)
     applied = {record.name: record.before is None for record in moved if record.after}
     if applied and repository.flag("applyOnLive"):

@@ -5,7 +5,7 @@ A move is told in plain values, whoever made it: a push to a server, or a write 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from git_deployments.codec import SNAPSHOT, parse_event, parse_version
@@ -127,16 +127,28 @@ def line(move: Move) -> str:
     return shown(f"{move.name}: {after} is live, was {before} ({move.action}{by}{reason})")
 
 
-def run_commands(repository: Repository, moves: Iterable[Move]) -> Iterator[str]:
+def run_here(repository: Repository, moves: Iterable[Move]) -> Iterator[str]:
+    """Run the commands after a write in this repository: at its top, wherever in it the write was asked for."""
+    layout = repository.layout
+    places = {"GIT_DIR": layout.git_dir, "GIT_COMMON_DIR": layout.common_dir, "GIT_WORK_TREE": layout.top or ""}
+    # Whoever asked may have named these from where he stands, and the commands stand elsewhere.
+    given = {key: place for key, place in places.items() if repository.environment.get(key)}
+    return run_commands(repository, moves, layout.top or layout.git_dir, given)
+
+
+def run_commands(
+    repository: Repository, moves: Iterable[Move], directory: str | None = None, places: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """Run each command of `deployments.onLive` once for each move; what failed, in words.
 
-    Whatever a command prints goes to standard error: standard output is for answers.
+    Whatever a command prints goes to standard error: standard output is for answers. `directory` (default: where we
+    are, which in a hook is the repository) is where they run, `places` what else they find in their environment.
     """
     commands = repository.settings("onLive")
     for move in moves if commands else ():
         snapshot = repository.reading.object(f"{move.commit}:{SNAPSHOT}").data if move.commit else b""
         for command in commands:
-            code = _run(repository, command, variables(move), snapshot)
+            code = _run(command, directory, {**repository.environment, **(places or {}), **variables(move)}, snapshot)
             if code:
                 yield f"deployments.onLive: '{shown(command)}' ended with status {code} for {shown(move.name)}"
 
@@ -156,11 +168,10 @@ def variables(move: Move) -> dict[str, str]:
     return {f"GIT_DEPLOYMENTS_{key}": value.replace("\0", " ") for key, value in values.items()}
 
 
-def _run(repository: Repository, command: str, environment: dict[str, str], stdin: bytes) -> int:
+def _run(command: str, directory: str | None, environment: Mapping[str, str], stdin: bytes) -> int:
     import subprocess
 
-    surroundings = {**repository.environment, **environment}
     try:
-        return subprocess.run(["sh", "-c", command], input=stdin, stdout=2, env=surroundings).returncode
+        return subprocess.run(["sh", "-c", command], input=stdin, stdout=2, cwd=directory, env=environment).returncode
     except OSError:  # no shell, or its environment is too large
         return 127
