@@ -299,6 +299,15 @@ def test_a_reason_of_a_megabyte_does_not_keep_the_command_from_running(team: Tea
     assert "GIT_DEPLOYMENTS_TO=1" in told.read_text()
 
 
+@pytest.mark.parametrize("start", ["", "x", "xx", "xxx"])
+def test_a_long_reason_is_cut_at_a_character(versions: Project, tmp_path: Path, start: str) -> None:
+    versions.git("config", "deployments.onLiveLocal", "true")
+    on_live(versions, f'printf %s "$GIT_DEPLOYMENTS_REASON" >"{tmp_path}/reason"')
+    assert versions.ok("rollback", "prod", "-m", start + "\N{GRINNING FACE}" * 32_767).err == ""
+    reason = (tmp_path / "reason").read_text(encoding="utf-8")
+    assert reason == start + "\N{GRINNING FACE}" * (8192 - bool(start))
+
+
 def test_a_local_write_runs_them_where_that_is_wanted(team: Team, tmp_path: Path) -> None:
     log = tmp_path / "local"
     on_live(team.bob, f'echo "$GIT_DEPLOYMENTS_FROM to $GIT_DEPLOYMENTS_TO by $GIT_DEPLOYMENTS_BY" >>"{log}"; echo out')

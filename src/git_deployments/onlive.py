@@ -18,7 +18,7 @@ from git_deployments.refs import LIVE, LOG, parse_ref
 from git_deployments.repository import Repository
 
 _LONGEST = 32_768
-"""Characters of a reason that a command gets: the system limits what one variable may hold."""
+"""Bytes of a reason that a command gets: the system limits what one variable may hold."""
 _TOGETHER = 500
 """Moves whose commits are read together."""
 _FEW = 32
@@ -145,10 +145,11 @@ def run_commands(
     are, which in a hook is the repository) is where they run, `places` what else they find in their environment.
     """
     commands = repository.settings("onLive")
+    surroundings = {**repository.environment, **(places or {})}
     for move in moves if commands else ():
         snapshot = repository.reading.object(f"{move.commit}:{SNAPSHOT}").data if move.commit else b""
         for command in commands:
-            code = _run(command, directory, {**repository.environment, **(places or {}), **variables(move)}, snapshot)
+            code = _run(command, directory, {**surroundings, **variables(move)}, snapshot)
             if code:
                 yield f"deployments.onLive: '{shown(command)}' ended with status {code} for {shown(move.name)}"
 
@@ -163,9 +164,18 @@ def variables(move: Move) -> dict[str, str]:
         "COMMIT": move.commit or "",
         "SOURCE": move.source or "",
         "BY": move.by,
-        "REASON": move.reason[:_LONGEST],
+        "REASON": move.reason,
     }
-    return {f"GIT_DEPLOYMENTS_{key}": value.replace("\0", " ") for key, value in values.items()}
+    return {f"GIT_DEPLOYMENTS_{key}": _cut(value.replace("\0", " ")) for key, value in values.items()}
+
+
+def _cut(value: str) -> str:
+    """As much of it as fits, whole characters."""
+    data = value.encode("utf-8", "surrogateescape")
+    end = min(len(data), _LONGEST)
+    while _LONGEST - 4 < end < len(data) and data[end] & 0xC0 == 0x80:
+        end -= 1
+    return data[:end].decode("utf-8", "surrogateescape")
 
 
 def _run(command: str, directory: str | None, environment: Mapping[str, str], stdin: bytes) -> int:
