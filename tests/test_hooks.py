@@ -219,6 +219,35 @@ def test_a_delete_is_told_without_a_snapshot(team: Team, told: Path) -> None:
     assert len(lines) == 8
 
 
+def test_a_purge_that_is_pushed_is_told_as_a_delete(team: Team, told: Path) -> None:
+    team.hub.git("config", "deployments.allowDelete", "true")
+    team.ada.ok("delete", "prod", "--purge", "-y", "--push")
+    assert {"GIT_DEPLOYMENTS_ACTION=delete", "GIT_DEPLOYMENTS_FROM=2", "GIT_DEPLOYMENTS_TO="} <= set(
+        told.read_text().splitlines()
+    )
+
+
+def test_a_local_purge_is_told_as_a_delete(team: Team, told: Path) -> None:
+    team.ada.git("config", "deployments.onLiveLocal", "true")
+    on_live(team.ada, RECORD)
+    team.ada.deploy("other", "--no-live", name="other")
+    team.ada.ok("delete", "other", "--purge", "-y")
+    assert not told.exists()
+    on_live(team.ada, "exit 7")
+    result = team.ada.ok("delete", "prod", "--purge", "-y", "-m", "over")
+    assert "warning: deployments.onLive: 'exit 7' ended with status 7 for etl/prod" in result.err
+    assert told.read_text().splitlines() == [
+        "GIT_DEPLOYMENTS_ACTION=delete",
+        "GIT_DEPLOYMENTS_BY=Ada <ada@example.com>",
+        "GIT_DEPLOYMENTS_COMMIT=",
+        "GIT_DEPLOYMENTS_FROM=2",
+        "GIT_DEPLOYMENTS_NAME=etl/prod",
+        "GIT_DEPLOYMENTS_REASON=over",
+        "GIT_DEPLOYMENTS_SOURCE=",
+        "GIT_DEPLOYMENTS_TO=",
+    ]
+
+
 def test_a_move_that_no_event_tells_of_is_told_too(team: Team, told: Path) -> None:
     """Where there is no guard."""
     (team.hub.path / "hooks" / "pre-receive").unlink()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -24,6 +24,9 @@ from git_deployments.record import Record
 from git_deployments.refs import live_ref, log_ref, version_ref
 from git_deployments.repository import Repository
 from git_deployments.store import Decide, Outcome, Planned, Wanted, plan, promoting, rolling_back, write
+
+if TYPE_CHECKING:
+    from git_deployments.onlive import Move
 
 
 class Manner(NamedTuple):
@@ -199,15 +202,22 @@ def after_moves(
         from git_deployments import onlive
 
         moves = [onlive.told(record.event, record.before.number if record.before else None) for record in moved]
-        with suppress(OSError, DeploymentsError):  # nobody reads what was done, and what follows from it follows
-            sys.stdout.flush()
-        for line in onlive.run_here(repository, moves):
-            warned(line)
+        run_on_live(repository, moves, warned)
     applied = {record.name: record.before is None for record in moved if record.after}
     if applied and repository.flag("applyOnLive"):
         from git_deployments.serving import apply_moves
 
         apply_moves(repository, applied, quiet, warned)
+
+
+def run_on_live(repository: Repository, moves: list[Move], warned: Callable[[str], None] = warn) -> None:
+    """Run `deployments.onLive` for moves made here. `warned` is told what failed."""
+    from git_deployments import onlive
+
+    with suppress(OSError, DeploymentsError):  # nobody reads what was done, and what follows from it follows
+        sys.stdout.flush()
+    for line in onlive.run_here(repository, moves):
+        warned(line)
 
 
 def _commit(version: Pointer | None) -> str | None:

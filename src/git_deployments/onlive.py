@@ -6,19 +6,20 @@ A move is told in plain values, whoever made it: a push to a server, or a write 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from git_deployments.codec import SNAPSHOT, parse_event, parse_version
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import RefChange
-from git_deployments.history import walk
+from git_deployments.history import State, walk
 from git_deployments.model import Event, Version
 from git_deployments.names import shown
 from git_deployments.refs import LIVE, LOG, parse_ref
 from git_deployments.repository import Repository
 
 _LONGEST = 32_768
-"""Bytes of a reason that a command gets: the system limits what one variable may hold."""
+"""Bytes of a reason, or another value, that a command gets: the system limits what one variable may hold."""
 _TOGETHER = 500
 """Moves whose commits are read together."""
 _FEW = 32
@@ -54,21 +55,33 @@ def told(event: Event, before: int | None) -> Move:
     )  # fmt: skip
 
 
+def purged(repository: Repository, state: State, reason: str) -> Move:
+    """The move that a purge here has made of a deployment that had something live: no event is left to tell of it."""
+    by = ""
+    with suppress(DeploymentsError):  # a purge writes nothing, so nobody need be known
+        by = repository.who().author.person
+    return Move(state.name, "delete", state.live.number if state.live else None, None, None, None, by, reason)
+
+
 def pushed(repository: Repository, changes: Iterable[RefChange]) -> list[Move]:
     """The moves in what a push has changed, by name."""
     lives: dict[str, RefChange] = {}
     logs: dict[str, str] = {}
+    gone = set[str]()
     for change in changes:
         parsed = parse_ref(change.ref)
         if parsed and parsed.kind == LIVE and change.new != change.old:
             lives[parsed.name] = change
-        elif parsed and parsed.kind == LOG and change.new:
-            logs[parsed.name] = change.new
+        elif parsed and parsed.kind == LOG:
+            if change.new:
+                logs[parsed.name] = change.new
+            else:
+                gone.add(parsed.name)
     names, moves = sorted(lives), list[Move]()
     for start in range(0, len(names), _TOGETHER):
         together = names[start : start + _TOGETHER]
         _read_ahead(repository, [oid for name in together for oid in (lives[name].old, logs.get(name)) if oid])
-        moves += (_move(repository, name, lives[name], logs.get(name)) for name in together)
+        moves += (_move(repository, name, lives[name], logs.get(name), name in gone) for name in together)
         repository.reading.forget()
     return moves
 
@@ -83,7 +96,7 @@ def _read_ahead(repository: Repository, oids: list[str]) -> None:
         repository.reading.forget()
 
 
-def _move(repository: Repository, name: str, change: RefChange, log: str | None) -> Move:
+def _move(repository: Repository, name: str, change: RefChange, log: str | None, purged: bool) -> Move:
     old = _version(repository, change.old)
     before = old.number if old else None
     event = _told_by(repository, log, change.new) if log else None
@@ -91,7 +104,7 @@ def _move(repository: Repository, name: str, change: RefChange, log: str | None)
         return told(event, before)
     new = _version(repository, change.new)
     if new is None:
-        return Move(name, "move", before, None, None, None, "", "")
+        return Move(name, "delete" if purged else "move", before, None, None, None, "", "")
     return Move(name, "move", before, new.number, new.commit, new.source.commit, "", "")
 
 

@@ -23,6 +23,7 @@ from git_deployments.moving import (
     manner_of,
     pointed_at,
     publishes,
+    run_on_live,
     the_one,
     writes,
 )
@@ -183,7 +184,7 @@ def delete_command(app: App, /, **options: Any) -> int:
     asks = not options["yes"] and not manner.dry_run
     try:
         if options["purged"]:
-            return _purge(app.repository, options["name"], manner, asks)
+            return _purge(app.repository, options["name"], options["reason"], manner, asks)
         wanted = _if_meant(app.repository, options["name"]) if asks else the_one(app, options["name"])
         return carry_out(app, wanted, deleting(app.repository, options["reason"]), manner, MOVES)
     except NotMeant:
@@ -219,7 +220,7 @@ def _confirmed(question: str) -> bool:
         raise NobodyToAsk("there is nobody to ask whether to delete; say -y if it is meant") from None
 
 
-def _purge(repository: Repository, words: str, manner: Manner, asks: bool) -> int:
+def _purge(repository: Repository, words: str, reason: str, manner: Manner, asks: bool) -> int:
     if not manner.dry_run:
         _meet(repository, words, manner)
     state = _to_purge(repository, words)
@@ -234,10 +235,16 @@ def _purge(repository: Repository, words: str, manner: Manner, asks: bool) -> in
 
         sync.purge(repository, manner.push, state.name)
     purge(repository, state.name)
-    if manner.json:
-        say(render.json_text(render.move_row(state.name, "purge", state.live, None)))
-    elif not manner.quiet:
-        say(f"{shown(state.name)}: nothing of it is left")
+    try:
+        if manner.json:
+            say(render.json_text(render.move_row(state.name, "purge", state.live, None)))
+        elif not manner.quiet:
+            say(f"{shown(state.name)}: nothing of it is left")
+    finally:
+        if state.refs.live and repository.flag("onLiveLocal"):
+            from git_deployments import onlive
+
+            run_on_live(repository, [onlive.purged(repository, state, reason)])
     return DONE
 
 
