@@ -472,6 +472,14 @@ def test_a_mirror_reads_the_same(shared: Team, tmp_path: Path) -> None:
 # Bad remotes
 
 
+@pytest.mark.parametrize("options", [(), ("--push",), ("--no-push",), ("--offline",), ("-n",)])
+def test_a_remote_that_is_not_configured_is_refused_by_every_write(shared: Team, options: tuple[str, ...]) -> None:
+    asked = shared.ada.fatal("status", "--remote", "nosuch")
+    shared.ada.manifest("d4")
+    for words in (("deploy",), ("update", "prod", "paused=true"), ("rollback", "prod"), ("delete", "prod", "-y")):
+        assert shared.ada.fatal(*words, "--remote", "nosuch", *options) == asked
+
+
 def test_remotes_that_are_not_there(shared: Team) -> None:
     assert "no remote 'nope' is configured" in shared.ada.fatal("fetch", "nope")
     shared.ada.git("remote", "add", "away", str(shared.path / "away"))

@@ -132,17 +132,21 @@ def the_one(app: App, words: str) -> Wanted:
 
 
 def manner_of(app: App, options: dict[str, Any]) -> Manner:
-    """The manner that the options ask for, and the configuration where they say nothing. Raises `UsageError`."""
+    """The manner that the options ask for, and the configuration where they say nothing.
+
+    Raises `UsageError`, `UnknownRemote`.
+    """
     wanted, remote = options["push"], options["remote"]
     if wanted and options["offline"]:
         raise click.UsageError("--push and --offline exclude each other")
     if wanted is None and not options["offline"]:
         wanted = app.repository.flag("push")
     push = None
-    if wanted:
-        from git_deployments.sync import chosen_remote
+    if wanted or remote:
+        from git_deployments.sync import check_remote, chosen_remote
 
-        push = chosen_remote(app.repository, remote)
+        known = check_remote(app.repository, remote) if remote else chosen_remote(app.repository, None)
+        push = known if wanted else None
     return Manner(options["json"], options["quiet"], options["dry_run"], push, remote, options["offline"])
 
 
