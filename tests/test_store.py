@@ -522,6 +522,21 @@ def test_purge_leaves_nothing(versions: Project) -> None:
     assert versions.live() == 1
 
 
+def test_a_dry_run_of_a_purge_shows_all_that_would_go(project: Project) -> None:
+    project.git("config", "deployments.keepSource", "always")
+    project.deploy()
+    project.commit("More")
+    project.deploy("more")
+    before = project.refs()
+    assert any("/sources/1" in ref for ref in before)
+    gone = {f"{ref}  {oid[:8]} -> (gone)" for ref, oid in before.items()}
+    assert set(project.ok("delete", "prod", "--purge", "-n").out.splitlines()) == gone
+    assert project.ok("delete", "prod", "--purge", "-n", "--json").json == [
+        {"name": "etl/prod", "action": "purge", "number": None, "from": 2, "to": None}
+    ]
+    assert project.refs() == before
+
+
 # Writers side by side
 
 

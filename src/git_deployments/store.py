@@ -459,12 +459,18 @@ def _check_collision(taken: Mapping[str, str], name: str) -> None:
 def purge(repository: Repository, name: str) -> list[RefChange]:
     """Remove every ref of a deployment, its log included: nothing of it is left."""
     (state,) = states(repository, [name])
-    refs = state.refs
+    changes = purging(state)
+    repository.git.move_refs(changes)
+    return changes
+
+
+def purging(state: State) -> list[RefChange]:
+    """What a purge removes."""
+    name, refs = state.name, state.refs
     changes = [RefChange(source_ref(name, number), None, oid) for number, oid in refs.sources.items()]
     changes += [RefChange(version_ref(name, number), None, oid) for number, oid in refs.versions.items()]
     if refs.live:
         changes.append(RefChange(live_ref(name), None, refs.live))
     if refs.log:
         changes.append(RefChange(log_ref(name), None, refs.log))
-    repository.git.move_refs(changes)
     return changes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -30,9 +29,8 @@ from git_deployments.moving import (
 from git_deployments.names import quoted, shown
 from git_deployments.process import App, note, progress, say, warn
 from git_deployments.reason import check_reason
-from git_deployments.refs import live_ref, log_ref, version_ref
 from git_deployments.repository import Repository
-from git_deployments.store import Outcome, Revision, Wanted, deleting, deploying, purge, updating
+from git_deployments.store import Outcome, Revision, Wanted, deleting, deploying, purge, purging, updating
 
 
 class NobodyToAsk(DeploymentsError):
@@ -227,9 +225,7 @@ def _purge(repository: Repository, words: str, reason: str, manner: Manner, asks
     if asks:
         _ask(state.name, "its whole history, for ever")
     if manner.dry_run:
-        for ref, oid in _all_refs(state):
-            say(f"{shown(ref)}  {oid[:8]} -> (gone)")
-        return DONE
+        return _show_purge(state, manner)
     if manner.push:
         from git_deployments import sync
 
@@ -267,13 +263,15 @@ def _to_purge(repository: Repository, words: str) -> State:
     return states(repository, found)[0]
 
 
-def _all_refs(state: State) -> Iterable[tuple[str, str]]:
-    refs = state.refs
-    if refs.live:
-        yield live_ref(state.name), refs.live
-    if refs.log:
-        yield log_ref(state.name), refs.log
-    yield from ((version_ref(state.name, number), oid) for number, oid in refs.versions.items())
+def _show_purge(state: State, manner: Manner) -> int:
+    if manner.json:
+        live = state.live.number if state.live else None
+        row: render.Row = {"name": state.name, "action": "purge", "number": None, "from": live, "to": None}
+        say(render.json_text([row]))
+    else:
+        for ref, _, oid in purging(state):
+            say(f"{shown(ref)}  {render.short(oid)} -> (gone)")
+    return DONE
 
 
 # Telling
