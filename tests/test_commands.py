@@ -495,6 +495,47 @@ def test_dry_runs_show_the_moves_and_write_nothing(versions: Project) -> None:
     assert (versions.refs(), versions.git("count-objects")) == (before, objects)
 
 
+def dry_run_tells(project: Project, *words: str) -> None:
+    """A dry run names each ref that the write then moves, says where it goes, and writes nothing."""
+    before, objects = project.refs(), project.git("count-objects")
+    lines = project.run(*words, "-n").out.splitlines()
+    assert (project.refs(), project.git("count-objects")) == (before, objects)
+    project.run(*words)
+    after = project.refs()
+    told = {ref: move for ref, _, move in (line.partition("  ") for line in lines if line.startswith("refs/"))}
+    assert told.keys() == {ref for ref in before.keys() | after.keys() if before.get(ref) != after.get(ref)}
+    for ref, move in told.items():
+        old, _, new = move.partition(" -> ")
+        assert old.endswith(before[ref][:8] if ref in before else "(none)"), move
+        if ref not in after:
+            assert new == ("(none)" if ref.endswith("/live") else "(gone)")
+        elif not new.endswith("(new)"):
+            assert new.endswith(after[ref][:8]), move
+
+
+def test_a_dry_run_names_every_ref_that_the_write_moves(versions: Project) -> None:
+    versions.git("config", "deployments.keepRefs", "2")
+    versions.git("checkout", "-q", "-b", "side")
+    for number in (4, 5):
+        versions.commit("On a side branch", code=f"{number}\n")
+        versions.manifest(f"d{number}", version=f"0.0.{number}")
+        dry_run_tells(versions, "deploy")
+    assert any("/sources/5" in ref for ref in versions.refs())
+    dry_run_tells(versions, "deploy", "--no-live")
+    dry_run_tells(versions, "update", "prod", "description=x")
+    dry_run_tells(versions, "update", "prod", "paused=true")
+    dry_run_tells(versions, "rollback", "prod", "1", "--hold")
+    dry_run_tells(versions, "deploy")
+    dry_run_tells(versions, "promote", "prod")
+    dry_run_tells(versions, "promote", "prod")
+    versions.git("update-ref", "refs/deployments/etl/prod/live", "refs/deployments/etl/prod/live^")
+    dry_run_tells(versions, "rollback", "prod", "2")
+    dry_run_tells(versions, "delete", "prod", "-y")
+    dry_run_tells(versions, "deploy")
+    versions.manifest("another", name="another")
+    dry_run_tells(versions, "deploy")
+
+
 def test_quiet_says_nothing(versions: Project) -> None:
     assert versions.ok("rollback", "prod", "-q") == (0, "", "")
 

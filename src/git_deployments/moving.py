@@ -6,7 +6,7 @@ These two stand apart because they are run in a hurry, and often: they pay for t
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,9 +21,9 @@ from git_deployments.names import quoted, shown
 from git_deployments.process import App, note, say, warn
 from git_deployments.reason import check_reason
 from git_deployments.record import Record
-from git_deployments.refs import live_ref, log_ref, version_ref
+from git_deployments.refs import LIVE, LOG, live_ref, parse_ref
 from git_deployments.repository import Repository
-from git_deployments.store import Decide, Outcome, Planned, Wanted, plan, promoting, rolling_back, write
+from git_deployments.store import Decide, Outcome, Planned, Wanted, foreseen, plan, promoting, rolling_back, write
 
 if TYPE_CHECKING:
     from git_deployments.onlive import Move
@@ -156,7 +156,8 @@ def carry_out(app: App, wanted: Wanted, decide: Decide, manner: Manner, telling:
     if manner.dry_run:
         if repository.remotes and is_empty(repository, wanted.look() if wanted.exact else ()):
             warn("nothing is known here yet and a dry run asks no remote, so numbers are provisional")
-        return _show_plan(plan(repository, wanted.look(), decide), manner)
+        planned = plan(repository, wanted.look(), decide)
+        return _show_plan(planned, foreseen(repository, planned), manner)
     first_contact(repository, manner, wanted.look() if wanted.exact else ())
     if manner.push:
         outcomes = _written_and_published(repository, manner, wanted, decide)
@@ -283,13 +284,13 @@ def _from_to(before: int | None, after: int | None) -> str:
     return f"from {f'v{before}' if before else 'nothing'} to {f'v{after}' if after else 'nothing'}"
 
 
-def _show_plan(planned: list[Planned], manner: Manner) -> int:
+def _show_plan(planned: list[Planned], records: Mapping[str, Record], manner: Manner) -> int:
     rows = [_planned_row(one) for one in planned]
     if manner.json:
         say(render.json_text(list(rows)))
     else:
         for one in planned:
-            for line in (*one.decision.notes, *_planned_lines(one)):
+            for line in (*one.decision.notes, *_planned_lines(one, records.get(one.state.name))):
                 say(line)
     return NOT_LIVE if any(one.decision.not_taken for one in planned) else DONE
 
@@ -312,21 +313,25 @@ def _next_number(state: State) -> int:
     return state.latest.number + 1 if state.latest else 1
 
 
-def _planned_lines(planned: Planned) -> Iterable[str]:
-    state, (step, *_) = planned
-    if step is None:
+def _planned_lines(planned: Planned, record: Record | None) -> Iterable[str]:
+    if record is None:
         return
-    name, new = state.name, f"v{_next_number(state)} (new)"
-    if step.draft:
-        yield f"{shown(version_ref(name, _next_number(state)))}  (none) -> {new}"
-    if step.action == "delete":
-        for number, oid in state.refs.versions.items():
-            yield f"{shown(version_ref(name, number))}  {oid[:8]} -> (gone)"
-    before = _pointed(state.live)
-    after = new if step.goes_live else _pointed(step.live)
-    if before != after:
-        yield f"{shown(live_ref(name))}  {before} -> {after}"
-    yield f"{shown(log_ref(name))}  {render.short(state.refs.log) or '(none)'} -> {step.action} (new)"
+    made = record.version
+    for ref, new, old in record.changes:
+        if new == old:
+            continue
+        parsed = parse_ref(ref)
+        kind = parsed.kind if parsed else None
+        if kind == LIVE:
+            after = _pointed(record.after)
+            if made and new == made.commit:
+                after = f"v{made.number} (new)"
+            yield f"{shown(ref)}  {_pointed(planned.state.live)} -> {after}"
+        elif kind == LOG:
+            yield f"{shown(ref)}  {render.short(old) or '(none)'} -> {record.action} (new)"
+        else:
+            after = f"v{made.number} (new)" if made and new == made.commit else render.short(new) or "(gone)"
+            yield f"{shown(ref)}  {render.short(old) or '(none)'} -> {after}"
 
 
 def _pointed(version: Pointer | None) -> str:

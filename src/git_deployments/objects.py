@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import DURABLE, Git, GitFailed
@@ -154,7 +154,7 @@ class Pack:
 
     def write(self, kind: str, data: bytes) -> str:
         """See `Objects`."""
-        oid: str = self._hash(f"{kind} {len(data)}\0".encode() + data).hexdigest()
+        oid = _oid(self._hash, kind, data)
         if oid not in self._objects:
             self._objects[oid] = _packed(kind, data)
             self.written.append(oid)
@@ -169,6 +169,28 @@ class Pack:
         if count:
             _beside_gc(lambda: self._git.run(*DURABLE, *unpack, stdin=stream))
         self._objects.clear()
+
+
+class Unwritten:
+    """Objects that have ids and go nowhere: for what a write would do."""
+
+    def __init__(self, hash_: str) -> None:
+        import hashlib
+
+        self._hash = getattr(hashlib, hash_)
+        self.written: list[str] = []
+
+    def write(self, kind: str, data: bytes) -> str:
+        """See `Objects`."""
+        return _oid(self._hash, kind, data)
+
+    def finish(self) -> None:
+        """Nothing was to be written."""
+
+
+def _oid(hash_: Any, kind: str, data: bytes) -> str:
+    oid: str = hash_(f"{kind} {len(data)}\0".encode() + data).hexdigest()
+    return oid
 
 
 _PACK_KINDS = {"commit": 1, "tree": 2, "blob": 3}

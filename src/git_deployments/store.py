@@ -30,7 +30,7 @@ from git_deployments.history import (
     unknown,
     version_at,
 )
-from git_deployments.model import Event, Json, Version
+from git_deployments.model import Event, Identity, Json, Run, Version
 from git_deployments.names import fold, quoted, shown
 from git_deployments.record import Draft, Record, Step, build, check_writable, commit, index_is_due
 from git_deployments.refs import live_ref, log_ref, source_ref, version_ref
@@ -154,6 +154,18 @@ def prepare(repository: Repository, who: Who, planned: Iterable[Planned]) -> dic
     target.finish()
     _read_back(repository, target.written)
     return records
+
+
+def foreseen(repository: Repository, planned: Iterable[Planned]) -> dict[str, Record]:
+    """What `prepare` would make, by deployment; no object is written. The ids of what is new will be others."""
+    target = objects.Unwritten(repository.layout.hash)
+    steps = ((state, decision.step) for state, decision in planned if decision.step)
+    return {state.name: build(repository, target, _ANYBODY, state, step) for state, step in steps}
+
+
+_NOBODY = Identity("nobody", "nobody", 0, "+0000")
+_ANYBODY = Who(_NOBODY, _NOBODY, Run())
+"""Who would write matters to no ref, and need not be known."""
 
 
 def _read_back(repository: Repository, oids: list[str]) -> None:
