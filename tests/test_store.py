@@ -363,6 +363,17 @@ def test_the_version_that_is_live_can_be_held(versions: Project) -> None:
     assert "undo: git deployments rollback etl/prod v2 --hold" in out
 
 
+def test_the_undo_of_a_rollback_under_a_hold_leaves_the_hold(versions: Project) -> None:
+    versions.ok("rollback", "prod", "2", "--hold")
+    out = versions.ok("rollback", "prod", "1").out
+    (undo,) = [line.removeprefix("undo: ") for line in out.splitlines() if line.startswith("undo: ")]
+    for command in undo.split(" && "):
+        assert command.startswith("git deployments ")
+        versions.ok(*command.split()[2:])
+    (row,) = versions.ok("status", "--json").json
+    assert (row["live"], row["held"]) == (2, True)
+
+
 def test_an_update_says_whose_rollback_it_ends(versions: Project) -> None:
     versions.ok("rollback", "prod", "-m", "wrong totals")
     assert "this ends the rollback from v3 to v2 by Ada: wrong totals" in versions.ok("update", "prod", "tags=[x]").err

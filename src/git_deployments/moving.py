@@ -372,7 +372,11 @@ def _tell_move(repository: Repository, outcome: Outcome) -> None:
         for line in _not_restored(repository, record, after):
             say(line)
     undo = render.undo(record.name, before, after)
-    say(f"undo: {undo} --hold" if record.held_before and not record.event.held and before else f"undo: {undo}")
+    if record.held_before and before:
+        if record.action == "rollback":  # a promote ends the hold that was there before
+            undo += f" && git deployments rollback {quoted(record.name)} v{before.number}"
+        undo += " --hold"
+    say(f"undo: {undo}")
 
 
 def _not_restored(repository: Repository, record: Record, after: Pointer) -> Iterable[str]:
