@@ -235,6 +235,66 @@ def test_delete(deployments: Deployments, versions: Project) -> None:
         deployments.delete("etl/prod")
 
 
+def every_verb(deployments: Deployments, message: str) -> Iterator[Callable[[], object]]:
+    yield lambda: deployments.update("prod", {"paused": True}, message=message)
+    yield lambda: deployments.rollback("prod", message=message)
+    yield lambda: deployments.promote("prod", message=message)
+    yield lambda: deployments.delete("prod", message=message)
+
+
+def test_a_reason_is_needed_where_the_commands_need_one(deployments: Deployments, versions: Project) -> None:
+    versions.git("config", "deployments.requireReason", "true")
+    before = versions.refs()
+    for verb in every_verb(deployments, ""):
+        with pytest.raises(DeploymentsError, match="requireReason is set"):
+            verb()
+    assert versions.refs() == before
+    assert deployments.deploy()[0].live is not None
+    for verb in every_verb(deployments, "why"):
+        verb()
+
+
+def test_a_reason_that_looks_like_a_secret_is_refused(deployments: Deployments, versions: Project) -> None:
+    before = versions.refs()
+    secret = "with ghp_" + "a1B2" * 9
+    verbs = [*every_verb(deployments, secret)]
+    verbs.append(lambda: deployments.deploy(message=secret))
+    for verb in verbs:
+        with pytest.raises(DeploymentsError, match="the log keeps it for ever") as raised:
+            verb()
+        assert "ghp_" not in str(raised.value)
+    assert versions.refs() == before
+
+
+def test_what_goes_live_is_told_to_the_commands(deployments: Deployments, versions: Project, tmp_path: Path) -> None:
+    log = tmp_path / "told"
+    told = "$GIT_DEPLOYMENTS_ACTION $GIT_DEPLOYMENTS_FROM $GIT_DEPLOYMENTS_TO $GIT_DEPLOYMENTS_REASON"
+    versions.git("config", "deployments.onLive", f'echo "{told}" in "$(pwd)" >>"{log}"')
+    versions.git("config", "deployments.onLiveLocal", "true")
+    deployments.rollback("prod", message="wrong")
+    deployments.update("prod", {"paused": True})
+    deployments.deploy()
+    deployments.delete("prod")
+    top = versions.path.resolve()
+    assert log.read_text().splitlines() == [
+        f"rollback 3 2 wrong in {top}", f"deploy 2 4  in {top}", f"delete 4   in {top}",
+    ]  # fmt: skip
+
+
+def test_a_command_that_fails_is_warned_of_and_the_write_stands(deployments: Deployments, versions: Project) -> None:
+    versions.git("config", "deployments.onLive", "exit 7")
+    versions.git("config", "deployments.onLiveLocal", "true")
+    for verb in (lambda: deployments.rollback("prod"), lambda: deployments.deploy()):
+        with pytest.warns(RuntimeWarning, match="'exit 7' ended with status 7 for etl/prod") as warned:
+            verb()
+        assert [warning.filename for warning in warned] == [__file__]
+    assert versions.live() == 4
+    versions.git("config", "deployments.onLiveLocal", "perhaps")
+    with git_deployments.open(versions.path) as opened, pytest.warns(RuntimeWarning, match="neither true nor false"):
+        assert opened.rollback("prod", "1").live is not None
+    assert versions.live() == 1
+
+
 VALUES: tuple[Any, ...] = (
     "plain",
     "",

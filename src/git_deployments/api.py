@@ -11,8 +11,10 @@ from typing import NamedTuple
 from git_deployments import audit, history, store, sync
 from git_deployments.audit import Finding
 from git_deployments.compare import Difference, two_versions, version_differences
+from git_deployments.errors import DeploymentsError
 from git_deployments.history import State
 from git_deployments.model import Event, Json, Version
+from git_deployments.reason import check_reason
 from git_deployments.repository import Repository
 from git_deployments.resolve import check_label, resolve
 from git_deployments.store import Decide, Outcome
@@ -44,7 +46,12 @@ class Deployments:
     on the command line: `"7"`, `"v7"`, `"0.0.1"`, a prefix of a commit id, `"live"`, `"latest"`,
     `"previous"`. Every method raises a `DeploymentsError`: `history.UnknownDeployment`,
     `history.UnknownVersion`, `history.Breach`, `git.NotARepository` and, where something is
-    written, `store.Refused`, `ExpectationFailed`, `git.Locked`, `repository.NoIdentity`.
+    written, `store.Refused`, `ExpectationFailed`, `git.Locked`, `repository.NoIdentity`,
+    `reason.ReasonMissing`, `reason.SecretReason`.
+
+    Where `deployments.onLiveLocal` is set, what a write makes live is told to the commands of
+    `deployments.onLive`. They print to standard error if they print; one that fails is a
+    `RuntimeWarning`, since the write stands.
     """
 
     def __init__(self, path: str, environment: Mapping[str, str]) -> None:
@@ -123,12 +130,13 @@ class Deployments:
         """
         from git_deployments import deploy
 
+        check_reason(self._repository, message, needed=False)
         request = deploy.Request(
             tuple(files), names, every, version, version_type, live, if_changed, tuple(paths), expect_live, message,
             tuple(runtime_env), tuple(allow_secret),
         )  # fmt: skip
         wishes, _ = deploy.prepare(self._repository, request, self._repository.environment, lambda: b"")
-        return self._write(list(wishes), store.deploying(self._repository, wishes, message))
+        return self._write(list(wishes), store.deploying(self._repository, wishes, message), 3)
 
     def update(
         self,
@@ -146,6 +154,7 @@ class Deployments:
         from git_deployments import revise
         from git_deployments.manifest import Context
 
+        check_reason(self._repository, message)
         given = [revise.Assignment(key, revise.Value(value)) for key, value in (changes or {}).items()]
         assignments = revise.checked([*given, *(revise.Assignment(key, None) for key in unset)])
         if version is not None:
@@ -166,16 +175,19 @@ class Deployments:
         expect_live: str | None = None,
     ) -> Outcome:
         """An older version goes live; default: what VERSION `previous` names."""
+        check_reason(self._repository, message)
         return self._one(name, store.rolling_back(self._repository, version, hold, message, expect_live))
 
     def promote(
         self, name: str, version: str | None = None, *, message: str = "", expect_live: str | None = None
     ) -> Outcome:
         """A newer version goes live, and a hold ends; default: the latest."""
+        check_reason(self._repository, message)
         return self._one(name, store.promoting(self._repository, version, message, expect_live))
 
     def delete(self, name: str, *, message: str = "") -> Outcome:
         """The deployment goes from lists; its log stays and tells so."""
+        check_reason(self._repository, message)
         return self._one(name, store.deleting(self._repository, message))
 
     # Remotes
@@ -200,7 +212,29 @@ class Deployments:
         return sync.chosen_remote(self._repository, remote)
 
     def _one(self, name: str, decide: Decide) -> Outcome:
-        return self._write([history.find(self._repository, name).name], decide)[0]
+        return self._write([history.find(self._repository, name).name], decide, 4)[0]
 
-    def _write(self, names: builtins.list[str], decide: Decide) -> builtins.list[Outcome]:
-        return store.write(self._repository, self._repository.who(), names, decide)
+    def _write(self, names: builtins.list[str], decide: Decide, depth: int) -> builtins.list[Outcome]:
+        """Write, and do what follows. `depth`: calls between a warning and who called us."""
+        outcomes = store.write(self._repository, self._repository.who(), names, decide)
+        failures = self._follow(outcomes)
+        if failures:
+            import warnings
+
+            for line in failures:
+                warnings.warn(line, RuntimeWarning, stacklevel=depth)
+        return outcomes
+
+    def _follow(self, outcomes: builtins.list[Outcome]) -> builtins.list[str]:
+        """Run the commands of `deployments.onLive` where they are wanted; what failed, in words: the write stands."""
+        failures: builtins.list[str] = []
+        records = store.moved(outcomes)
+        try:
+            if records and self._repository.flag("onLiveLocal"):
+                from git_deployments import onlive
+
+                for line in onlive.run_here(self._repository, onlive.made(records)):
+                    failures.append(line)
+        except DeploymentsError as error:
+            failures.append(str(error))
+        return failures

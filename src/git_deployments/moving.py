@@ -23,7 +23,18 @@ from git_deployments.reason import check_reason
 from git_deployments.record import Record
 from git_deployments.refs import LIVE, LOG, live_ref, parse_ref
 from git_deployments.repository import Repository
-from git_deployments.store import Decide, Outcome, Planned, Wanted, foreseen, plan, promoting, rolling_back, write
+from git_deployments.store import (
+    Decide,
+    Outcome,
+    Planned,
+    Wanted,
+    foreseen,
+    moved,
+    plan,
+    promoting,
+    rolling_back,
+    write,
+)
 
 if TYPE_CHECKING:
     from git_deployments.onlive import Move
@@ -200,15 +211,14 @@ def after_moves(
 
     `warned` is told what did not go well. Raises `NotApplied`; whatever is raised here, the moves stand.
     """
-    moved = [one.record for one in outcomes if one.record and _commit(one.record.before) != _commit(one.record.after)]
-    if not moved:
+    records = moved(outcomes)
+    if not records:
         return
     if repository.flag("onLiveLocal"):
         from git_deployments import onlive
 
-        moves = [onlive.told(record.event, record.before.number if record.before else None) for record in moved]
-        run_on_live(repository, moves, warned)
-    applied = {record.name: record.before is None for record in moved if record.after}
+        run_on_live(repository, onlive.made(records), warned)
+    applied = {record.name: record.before is None for record in records if record.after}
     if applied and repository.flag("applyOnLive"):
         from git_deployments.serving import apply_moves
 
@@ -223,10 +233,6 @@ def run_on_live(repository: Repository, moves: list[Move], warned: Callable[[str
         sys.stdout.flush()
     for line in onlive.run_here(repository, moves):
         warned(line)
-
-
-def _commit(version: Pointer | None) -> str | None:
-    return version.commit if version else None
 
 
 def first_contact(repository: Repository, manner: Manner, likely: Iterable[str] = ()) -> None:

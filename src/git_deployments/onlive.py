@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from git_deployments.codec import SNAPSHOT, parse_event, parse_version
 from git_deployments.errors import DeploymentsError
@@ -17,6 +17,9 @@ from git_deployments.model import Event, Version
 from git_deployments.names import shown
 from git_deployments.refs import LIVE, LOG, parse_ref
 from git_deployments.repository import Repository
+
+if TYPE_CHECKING:
+    from git_deployments.record import Record
 
 _LONGEST = 32_768
 """Bytes of a reason, or another value, that a command gets: the system limits what one variable may hold."""
@@ -53,6 +56,11 @@ def told(event: Event, before: int | None) -> Move:
         event.name, event.action, before, event.after, event.live_commit, event.source, event.author.person,
         event.reason,
     )  # fmt: skip
+
+
+def made(records: Iterable[Record]) -> list[Move]:
+    """The moves that writes here have made."""
+    return [told(record.event, record.before.number if record.before else None) for record in records]
 
 
 def purged(repository: Repository, state: State, reason: str) -> Move:

@@ -182,6 +182,12 @@ def outcome(planned: Planned, record: Record | None) -> Outcome:
     return Outcome(state.name, decision, record, record.after if record else state.live)
 
 
+def moved(outcomes: Iterable[Outcome]) -> list[Record]:
+    """The records of what moved `live`."""
+    records = [one.record for one in outcomes if one.record]
+    return [one for one in records if (one.before and one.before.commit) != (one.after and one.after.commit)]
+
+
 def _pause(attempt: int) -> None:
     import random
 
