@@ -495,6 +495,19 @@ def test_dry_runs_show_the_moves_and_write_nothing(versions: Project) -> None:
     assert (versions.refs(), versions.git("count-objects")) == (before, objects)
 
 
+def test_status_tells_of_a_rollback_whose_event_is_lost_beside_the_others(versions: Project) -> None:
+    versions.ok("rollback", "prod")
+    versions.ok("update", "prod", "paused=true")
+    lost = versions.git("rev-parse", "refs/deployments/etl/prod/log^")
+    versions.deploy("other", name="other")
+    versions.ok("rollback", "other", "--hold", "1")
+    (versions.path / ".git/objects" / lost[:2] / lost[2:]).unlink()
+    out = versions.ok("status").out
+    assert "etl/prod: damaged: " in out
+    assert lost in out
+    assert "etl/other: held: " in out
+
+
 def dry_run_tells(project: Project, *words: str) -> None:
     """A dry run names each ref that the write then moves, says where it goes, and writes nothing."""
     before, objects = project.refs(), project.git("count-objects")

@@ -425,7 +425,7 @@ def status_command(
         )
         emit(rows, json, template, STATUS_FIELDS)
         return DONE
-    lines = [line for state in found for line in _status_lines(repository, state)]
+    lines = [line for state in found for line in _attention(repository, state)]
     if where:
         lines += [line for name, standing in compared.items() for line in _standing_lines(name, where, standing)]
     lines += [line for name, differing in drift.items() for line in _drift_lines(name, differing)]
@@ -494,6 +494,14 @@ def _standing_lines(name: str, remote: str, compared: Standing) -> Iterator[str]
 
 def _events(count: int) -> str:
     return f"{count} event{'' if count == 1 else 's'}"
+
+
+def _attention(repository: Repository, state: State) -> list[str]:
+    """What needs it in one deployment; a history that cannot be read keeps no other from being told of."""
+    try:
+        return list(_status_lines(repository, state))
+    except DeploymentsError as error:
+        return [f"{shown(state.name)}: damaged: {error}"]
 
 
 def _status_lines(repository: Repository, state: State) -> Iterator[str]:
