@@ -245,6 +245,43 @@ def test_positions_that_a_list_does_not_have(project: Project, position: str) ->
     assert "no mapping" in project.fatal("update", "prod", f"tags.{position}=x")
 
 
+def test_updates_keep_the_text_inside_of_a_value(project: Project) -> None:
+    project.commit("Flow", **{"flow.py": "def load(day: str = '', days: list[str] = [], n: float = 0): ...\n"})
+    project.deploy("x", entrypoint="flow.py:load", parameters={"n": 1})
+    words = [
+        "tags=[1.10, 2]",
+        "job_variables={env: {A: 1.10, B: 0123456}, image: 1.10, cpu: 1.10}",
+        "parameters={day: 1.10, days: [2.0, 0123], n: 1.50}",
+        "pull_steps=[{prefect.deployments.steps.git_clone: {repository: r, branch: 1.10}}]",
+        "schedules=[{cron: '@daily', slug: 1.10, parameters: {day: 2.0, n: 1.50}}]",
+    ]
+    project.ok("update", "prod", *words)
+    shown = project.ok("show", "prod", "--json").json
+    stored = shown["properties"]
+    assert stored["tags"] == ["1.10", "2"]
+    assert stored["job_variables"] == {"env": {"A": "1.10", "B": "0123456"}, "image": "1.10", "cpu": 1.1}
+    assert stored["parameters"] == {"day": "1.10", "days": ["2.0", "0123"], "n": 1.5}
+    assert stored["pull_steps"] == [{"prefect.deployments.steps.git_clone": {"repository": "r", "branch": "1.10"}}]
+    assert shown["settings"]["schedules"] == [
+        {"cron": "@daily", "slug": "1.10", "parameters": {"day": "2.0", "n": 1.5}}
+    ]
+    words = ["job_variables.env={C: 2.0, D: 12e4567}", "parameters={days: [0x1]}", "parameters.days.0=3.0"]
+    project.ok("update", "prod", *words, "description=12e4567 # a commit")
+    stored = project.ok("show", "prod", "--json").json["properties"]
+    assert stored["description"] == "12e4567"
+    assert stored["job_variables"]["env"] == {"C": "2.0", "D": "12e4567"}
+    assert stored["parameters"] == {"days": ["3.0"]}
+
+
+def test_an_update_leaves_the_values_beside_its_own_as_they_are(project: Project) -> None:
+    schema = {"properties": {"day": {"type": "string"}, "n": {"type": "integer"}}}
+    values = {"day": 1.5, "n": 1, "flag": True, "none": None}
+    project.deploy("x", parameters=values, enforce_parameter_schema=False, parameter_openapi_schema={})
+    project.ok("update", "prod", f"parameter_openapi_schema={json.dumps(schema)}")
+    project.ok("update", "prod", "parameters.n=2")
+    assert project.ok("show", "prod", "--json").json["properties"]["parameters"] == {**values, "n": 2}
+
+
 def test_unknown_deployments_name_the_nearest(versions: Project) -> None:
     for command in ("show", "versions", "log", "diff", "rollback", "promote", "delete"):
         assert "did you mean 'etl/prod'?" in versions.fatal(command, "etl/pord")

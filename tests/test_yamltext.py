@@ -382,6 +382,12 @@ def test_typed_keeps_text_where_a_schema_wants_strings(written: str, schema: Jso
     assert yamltext.typed(load(f"x: {written}"), root) == {"x": value}
 
 
+@pytest.mark.parametrize("value", [1.5, 7, True, None, [1.5], {"a": 1.5}])
+def test_typed_makes_no_text_of_what_is_json_already(value: Json) -> None:
+    schema: Json = {"type": "string", "items": STRING, "additionalProperties": STRING}
+    assert yamltext.typed(yamltext.of_json(value), schema) == value
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),

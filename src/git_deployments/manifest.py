@@ -180,9 +180,17 @@ def draft_of(entry: Mapping[str, Json], place: Place, env: Mapping[str, str]) ->
     Keys are those of a manifest's entry. Raises `BadManifest`.
     """
     try:
-        return _draft(yamltext.of_json(dict(entry)), place, env, None, ())
+        tree = yamltext.of_json(dict(entry))
     except BadYaml as error:
         raise BadManifest(f"{file_of(place)}: {error}") from None
+    return draft_of_tree(tree, place, env)
+
+
+def draft_of_tree(entry: Node, place: Place, env: Mapping[str, str]) -> Draft:
+    """The same of an entry whose scalars have their text still. Raises `BadManifest`."""
+    if not isinstance(entry, Scalar) and entry.height > yamltext.DEEPEST:
+        raise BadManifest(f"{file_of(place)}: {yamltext.TOO_DEEP}")
+    return _draft(entry, place, env, None, ())
 
 
 def expand(draft: Draft, context: Context) -> Entry:

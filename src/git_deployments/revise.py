@@ -1,7 +1,7 @@
 """KEY=VALUE of `update` to a change of properties and settings (design, "Commands").
 
-Values are YAML; where a property holds text, they keep their text. Each changed key is checked by
-the rules of the manifest, as if an entry had it.
+Values are YAML; where a property holds text, they keep their text. Each changed key is read and checked
+by the rules of the manifest, as if an entry had it; what is stored beside the value keeps its types.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from git_deployments.model import PROPERTIES, SETTINGS, Json, Place, Version
 from git_deployments.names import shown
 from git_deployments.repository import Repository
 from git_deployments.store import Change
+from git_deployments.yamltext import Map, Node, Scalar, Seq
 
 _RECORDED = {
     "name": "a deployment's name never changes; deploy under the new name and delete this one",
@@ -122,50 +123,64 @@ def apply(
 ) -> tuple[dict[str, Json], dict[str, Json]]:
     """(all properties, the settings that are assigned) after the change. Raises `BadUpdate`."""
     before: dict[str, Json] = {**properties, **settings}
-    after = dict(before)
+    after: dict[str, Node] = {}
     for assignment in assignments:
         top, *path = assignment.key.split(".")
-        after[top] = _assigned(after[top], path, assignment, _schema(before))
-    touched = list(dict.fromkeys(assignment.key.partition(".")[0] for assignment in assignments))
-    checked = _checked({key: after[key] for key in touched}, before, context)
+        current = after[top] if top in after else _tree(top, before[top])
+        after[top] = _assigned(current, path, assignment)
+    checked = _checked(after, before, context)
     new_properties = {key: checked.get(key, properties[key]) for key in PROPERTIES}
     return new_properties, {key: checked[key] for key in SETTINGS if key in checked}
 
 
-def _assigned(current: Json, path: list[str], assignment: Assignment, schema: Mapping[str, Json]) -> Json:
+def _assigned(current: Node, path: list[str], assignment: Assignment) -> Node:
     """`current` with the value at `path` replaced, or taken out."""
     if not path:
-        if assignment.value is None:
-            return _default(assignment.key)
-        return _value(assignment, current, schema)
+        key = assignment.key
+        return _tree(key, _default(key)) if assignment.value is None else _value(assignment, current)
     first, *rest = path
-    if isinstance(current, list) and first in map(str, range(len(current))):
+    if isinstance(current, Seq) and first in map(str, range(len(current.items))):
         position = int(first)
+        before, after = current.items[:position], current.items[position + 1 :]
         if assignment.value is None and not rest:
-            return [*current[:position], *current[position + 1 :]]
-        return [*current[:position], _assigned(current[position], rest, assignment, schema), *current[position + 1 :]]
-    if current is None:
-        current = {}
-    if not isinstance(current, dict):
+            return yamltext.sequence([*before, *after])
+        return yamltext.sequence([*before, _assigned(current.items[position], rest, assignment), *after])
+    if yamltext.is_null(current):
+        current = yamltext.mapping({})
+    if not isinstance(current, Map):
         raise BadUpdate(f"'{shown(assignment.key)}': there is no mapping at '{shown(first)}' to reach into")
-    if assignment.value is None and first not in current:
+    if assignment.value is None and first not in current.entries:
         raise BadUpdate(f"--unset {shown(assignment.key)}: there is no such key in the live version")
     if assignment.value is None and not rest:
-        return {key: value for key, value in current.items() if key != first}
-    return {**current, first: _assigned(current.get(first), rest, assignment, schema)}
+        return yamltext.mapping({key: node for key, node in current.entries.items() if key != first})
+    inner = current.entries.get(first, _NULL)
+    return yamltext.mapping({**current.entries, first: _assigned(inner, rest, assignment)})
 
 
-def _value(assignment: Assignment, current: Json, schema: Mapping[str, Json]) -> Json:
+_NULL = yamltext.of_json(None)
+
+
+def _value(assignment: Assignment, current: Node) -> Node:
+    """What is assigned, for the manifest's rules to read; where a key holds text, its text."""
     if isinstance(assignment.value, Value):
-        return _as_json(assignment.key, assignment.value.json)
+        return _tree(assignment.key, _as_json(assignment.key, assignment.value.json))
     words = assignment.value or ""
     try:
-        value = yamltext.parse_value(words)
+        node = yamltext.parse(words) or _NULL
     except DeploymentsError as error:
         raise BadUpdate(f"'{shown(assignment.key)}': {error}") from None
-    if isinstance(value, (bool, int, float)) and _holds_text(assignment.key, current, schema):
-        return words.strip()
-    return value
+    if yamltext.is_null(node):
+        return _NULL
+    if isinstance(node, Scalar) and _holds_text(assignment.key, current):
+        return node._replace(kind="str")
+    return node
+
+
+def _tree(key: str, value: Json) -> Node:
+    try:
+        return yamltext.of_json(value)
+    except DeploymentsError as error:
+        raise BadUpdate(f"'{shown(key)}': {error}") from None
 
 
 def _as_json(key: str, value: Json) -> Json:
@@ -178,39 +193,34 @@ def _as_json(key: str, value: Json) -> Json:
     return value
 
 
-def _holds_text(key: str, current: Json, schema: Mapping[str, Json]) -> bool:
+def _holds_text(key: str, current: Node) -> bool:
+    """Whether a single value is text there whatever YAML makes of it; of parameters their schema tells."""
     top, *path = key.split(".")
-    if top in _TEXTS or isinstance(current, str):
+    if top in _TEXTS or (isinstance(current, Scalar) and current.kind == "str"):
         return True
-    if top == "job_variables":
-        return path[:1] in (["image"], ["env"])
-    if top == "parameters" and len(path) == 1:
-        wanted = schema.get("properties")
-        one = wanted.get(path[0]) if isinstance(wanted, dict) else None
-        return isinstance(one, dict) and one.get("type") == "string"
-    return top == "pull_steps"
+    return path[:1] in (["image"], ["env"]) if top == "job_variables" else top == "pull_steps"
 
 
-def _schema(before: Mapping[str, Json]) -> Mapping[str, Json]:
-    schema = before["parameter_openapi_schema"]
-    return schema if isinstance(schema, dict) else {}
-
-
-def _checked(changed: dict[str, Json], before: Mapping[str, Json], context: Context) -> dict[str, Json]:
+def _checked(changed: Mapping[str, Node], before: Mapping[str, Json], context: Context) -> dict[str, Json]:
     """The changed keys as the manifest's own rules give them back."""
-    entry: dict[str, Json] = {"name": "update", **{key: value for key, value in changed.items() if value is not None}}
+    given = {key: node for key, node in changed.items() if not yamltext.is_null(node)}
+    entry = {"name": _tree("name", "update"), **given}
     if "concurrency_options" in entry and "concurrency_limit" not in entry:
-        entry["concurrency_limit"] = before["concurrency_limit"]
+        entry["concurrency_limit"] = _tree("concurrency_limit", before["concurrency_limit"])
+    context = context._replace(runtime=context.runtime | _stored_variables(before))
+    schema = before["parameter_openapi_schema"]
     try:
-        draft = manifest.draft_of(entry, Place("update", ""), context.env)
-        expanded = manifest.expand(draft, context._replace(runtime=context.runtime | _stored_variables(before)))
+        draft = manifest.draft_of_tree(yamltext.mapping(entry), Place("update", ""), context.env)
+        expanded = manifest.expand(draft, context)
+        if "parameter_openapi_schema" not in changed and isinstance(schema, dict):
+            expanded = manifest.retype(expanded, draft, context, schema)
     except BadManifest as error:
         raise BadUpdate(str(error).partition("deployment 'update', ")[2] or str(error)) from None
     result: dict[str, Json] = {}
-    for key, value in changed.items():
+    for key in changed:
         found = expanded.properties if key in PROPERTIES else expanded.settings
-        result[key] = _default(key) if value is None else found.get(key, value)
-    if isinstance(changed.get("concurrency_limit"), dict):  # which holds the options too
+        result[key] = found[key] if key in given else _default(key)
+    if isinstance(changed.get("concurrency_limit"), Map):  # which holds the options too
         result["concurrency_options"] = expanded.settings["concurrency_options"]
     return result
 

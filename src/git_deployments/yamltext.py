@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, NoReturn, Union
 
 import yaml
@@ -30,7 +30,7 @@ HEAVIEST = 1_000_000
 """Weight of the whole once aliases and merges are expanded: a node counts 1, and 1 more for 32 characters."""
 LONGEST_NUMBER = 300
 """Characters of a number. Python refuses to convert far longer ones, or takes quadratic time."""
-_TOO_DEEP = f"more than {DEEPEST} lists and mappings inside each other; make it flatter"
+TOO_DEEP = f"more than {DEEPEST} lists and mappings inside each other; make it flatter"
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
@@ -138,17 +138,28 @@ def of_json(value: Json, depth: int = DEEPEST) -> Node:
         kind = next(kind for kind, types in _JSON_KINDS if isinstance(value, types))
         return Scalar(value if isinstance(value, str) else json.dumps(value), 1, kind)
     if not depth:
-        raise BadYaml(_TOO_DEEP)
-    made = _Open(1, None, {} if isinstance(value, dict) else None)
-    for key, child in value.items() if isinstance(value, dict) else enumerate(value):
-        node = of_json(child, depth - 1)
+        raise BadYaml(TOO_DEEP)
+    if isinstance(value, dict):
+        return mapping({str(key): of_json(child, depth - 1) for key, child in value.items()})
+    return sequence([of_json(child, depth - 1) for child in value])
+
+
+def sequence(items: Iterable[Node]) -> Node:
+    """The tree of a list, from those of its items."""
+    made = _Open(1, None, None)
+    for node in items:
         made.measure(node)
-        if made.entries is None:
-            made.items.append(node)
-        else:
-            made.measure(Scalar(str(key), 1))
-            made.entries[str(key)] = node
-            made.lines[str(key)] = 1
+        made.items.append(node)
+    return made.finish()
+
+
+def mapping(entries: Mapping[str, Node]) -> Node:
+    """The tree of a mapping, from those of its values."""
+    made = _Open(1, None, dict(entries))
+    for key, node in entries.items():
+        made.measure(Scalar(key, 1))
+        made.measure(node)
+        made.lines[key] = 1
     return made.finish()
 
 
@@ -187,7 +198,8 @@ def typed(node: Node, schema: Json, root: Json = None) -> Json:
     """The JSON value of a tree, the text kept wherever `schema` wants a string and takes no such value.
 
     `schema` is a JSON Schema; `root` holds what its `$ref`s point into, itself by default. A schema
-    only decides between two readings here: nothing is validated. Raises `BadYaml` as `value` does.
+    only decides between two readings here: nothing is validated. What has its type already, as JSON
+    has, keeps it. Raises `BadYaml` as `value` does.
     """
     root = schema if root is None else root
     choices = _choices(schema, root)
@@ -203,7 +215,7 @@ def typed(node: Node, schema: Json, root: Json = None) -> Json:
 
 def _typed_scalar(node: Scalar, choices: list[Mapping[str, Json]]) -> Json:
     found = value(node)
-    if isinstance(found, str):
+    if node.kind or isinstance(found, str):
         return found
     types: set[str] = set()
     for choice in choices:
@@ -358,7 +370,7 @@ def _rejected(error: yaml.MarkedYAMLError, text: str, file: str) -> BadYaml:
     written = next(iter(text.split("\n", line + 1)[line : line + 1]), "")
     since = f" ({error.context} from line {start.line + 1} on)" if start is not None and start.line != line else ""
     if "maximum nesting depth" in (error.problem or ""):  # newer libyaml looks ahead, and stops at a bound of its own
-        return BadYaml(f"{file}:{line + 1}:{column + 1}: {_TOO_DEEP}")
+        return BadYaml(f"{file}:{line + 1}:{column + 1}: {TOO_DEEP}")
     problem = shown(f"{error.problem or error.context}{since}")
     return BadYaml(f"{file}:{line + 1}:{column + 1}: {problem}; {_advice(written[column : column + 1], problem)}")
 
@@ -554,7 +566,7 @@ class _Tree:
 
     def _check_depth(self, event: Any, more: int) -> None:
         if len(self.stack) + more > DEEPEST:
-            self._fail(event, _TOO_DEEP)
+            self._fail(event, TOO_DEEP)
 
     def _refuse_tag(self, event: Any) -> NoReturn:
         self._fail(event, f"the tag '{brief(str(event.tag))}' is not supported; write a plain value")
