@@ -282,6 +282,13 @@ def test_an_update_leaves_the_values_beside_its_own_as_they_are(project: Project
     assert project.ok("show", "prod", "--json").json["properties"]["parameters"] == {**values, "n": 2}
 
 
+@pytest.mark.parametrize("depth", [64, 3000])
+def test_an_update_reaches_no_deeper_than_a_manifest(project: Project, depth: int) -> None:
+    project.deploy()
+    assert "make it flatter" in project.fatal("update", "prod", f"parameters{'.a' * depth}=1")
+    assert "no such key" in project.fatal("update", "prod", "--unset", f"parameters{'.a' * depth}")
+
+
 def test_unknown_deployments_name_the_nearest(versions: Project) -> None:
     for command in ("show", "versions", "log", "diff", "rollback", "promote", "delete"):
         assert "did you mean 'etl/prod'?" in versions.fatal(command, "etl/pord")

@@ -153,8 +153,13 @@ def _assigned(current: Node, path: list[str], assignment: Assignment) -> Node:
         raise BadUpdate(f"--unset {shown(assignment.key)}: there is no such key in the live version")
     if assignment.value is None and not rest:
         return yamltext.mapping({key: node for key, node in current.entries.items() if key != first})
-    inner = current.entries.get(first, _NULL)
-    return yamltext.mapping({**current.entries, first: _assigned(inner, rest, assignment)})
+    if first in current.entries:
+        made = _assigned(current.entries[first], rest, assignment)
+    else:
+        made = _value(assignment, _NULL)
+        for key in reversed(rest):  # no recursion: a path may have more parts than Python has frames
+            made = yamltext.mapping({key: made})
+    return yamltext.mapping({**current.entries, first: made})
 
 
 _NULL = yamltext.of_json(None)
