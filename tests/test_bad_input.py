@@ -289,6 +289,29 @@ def test_an_update_reaches_no_deeper_than_a_manifest(project: Project, depth: in
     assert "no such key" in project.fatal("update", "prod", "--unset", f"parameters{'.a' * depth}")
 
 
+def test_keys_that_hold_dots_are_updated_where_show_finds_them(project: Project) -> None:
+    parameters = {"a.b": 1, "c.d": {"x": 1}, "e": {"f": 1}, "e.f": 2, "list": [{"g.h": 1}]}
+    step = {"prefect.deployments.steps.git_clone": {"repository": "r", "branch": "b1"}}
+    project.deploy("x", parameters=parameters, labels={"team.name": "x", "z": 1}, pull_steps=[step])
+    words = ["parameters.a.b=2", "parameters.c.d.x=3", "parameters.c.d.y=4", "parameters.e.f=5"]
+    words += ["parameters.list.0.g.h=6", "parameters.n.m=7", "labels.team.name=y"]
+    project.ok("update", "prod", *words, "pull_steps.0.prefect.deployments.steps.git_clone.branch=b2")
+    stored = project.ok("show", "prod", "--json").json["properties"]
+    assert stored["parameters"] == {
+        "a.b": 2,
+        "c.d": {"x": 3, "y": 4},
+        "e": {"f": 5},
+        "e.f": 2,
+        "list": [{"g.h": 6}],
+        "n": {"m": 7},
+    }
+    assert stored["labels"] == {"team.name": "y", "z": 1}
+    assert stored["pull_steps"] == [{"prefect.deployments.steps.git_clone": {"repository": "r", "branch": "b2"}}]
+    project.ok("update", "prod", "--unset", "labels.team.name", "--unset", "parameters.c.d.x")
+    stored = project.ok("show", "prod", "--json").json["properties"]
+    assert (stored["labels"], stored["parameters"]["c.d"]) == ({"z": 1}, {"y": 4})
+
+
 def test_unknown_deployments_name_the_nearest(versions: Project) -> None:
     for command in ("show", "versions", "log", "diff", "rollback", "promote", "delete"):
         assert "did you mean 'etl/prod'?" in versions.fatal(command, "etl/pord")

@@ -7,7 +7,7 @@ by the rules of the manifest, as if an entry had it; what is stored beside the v
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from git_deployments import manifest, yamltext
@@ -149,6 +149,7 @@ def _assigned(current: Node, path: list[str], assignment: Assignment) -> Node:
         current = yamltext.mapping({})
     if not isinstance(current, Map):
         raise BadUpdate(f"'{shown(assignment.key)}': there is no mapping at '{shown(first)}' to reach into")
+    first, rest = _first_key(current, path)
     if assignment.value is None and first not in current.entries:
         raise BadUpdate(f"--unset {shown(assignment.key)}: there is no such key in the live version")
     if assignment.value is None and not rest:
@@ -163,6 +164,28 @@ def _assigned(current: Node, path: list[str], assignment: Assignment) -> Node:
 
 
 _NULL = yamltext.of_json(None)
+
+
+def _first_key(node: Map, path: list[str]) -> tuple[str, list[str]]:
+    """The key that a path begins with, and the rest; one that holds dots itself is found as `show --key` finds it."""
+    known = list(_known_keys(node, path))
+    there = (one for one in known if _is_there(node.entries[one[0]], one[1]))
+    return next(there, known[-1] if known else (path[0], path[1:]))
+
+
+def _known_keys(node: Map, path: list[str]) -> Iterator[tuple[str, list[str]]]:
+    for end in range(1, len(path) + 1):
+        key = ".".join(path[:end])
+        if key in node.entries:
+            yield key, path[end:]
+
+
+def _is_there(node: Node, path: list[str]) -> bool:
+    if not path:
+        return True
+    if isinstance(node, Seq):
+        return path[0] in map(str, range(len(node.items))) and _is_there(node.items[int(path[0])], path[1:])
+    return isinstance(node, Map) and any(_is_there(node.entries[key], rest) for key, rest in _known_keys(node, path))
 
 
 def _value(assignment: Assignment, current: Node) -> Node:
