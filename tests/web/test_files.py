@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+import pytest
+
 from tests.conftest import Project
 
 
@@ -64,6 +66,27 @@ def test_pages_of_somebody_else_are_not_overwritten(versions: Project, tmp_path:
     line = versions.fatal("web", "--export", str(tmp_path))
     assert "is no page of git deployments" in line
     assert [path.name for path in tmp_path.iterdir() if path.name != "repository"] == ["index.html"]
+
+
+@pytest.mark.parametrize("file", ["deployments/etl/values.yaml", "assets/logo.svg", "assets/style.css", "deployments"])
+def test_files_of_somebody_else_are_not_removed_by_a_first_export(versions: Project, tmp_path: Path, file: str) -> None:
+    mine = tmp_path / "site" / file
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    assert "is no page of git deployments" in versions.fatal("web", "--export", str(tmp_path / "site"))
+    assert [path for path in (tmp_path / "site").rglob("*") if path.is_file()] == [mine]
+    assert mine.read_text() == "mine"
+
+
+def test_files_of_somebody_else_beside_the_pages_stay(versions: Project, tmp_path: Path) -> None:
+    pages = export(versions, tmp_path / "pages")
+    for file in ("deployments/etl/values.yaml", "deployments/etl/prod/mine.html", "assets/logo.svg"):
+        (pages / file).write_text("mine")
+    (pages / "deployments/etl/prod/versions/9.json").write_text("{}")
+    export(versions, pages)
+    for file in ("deployments/etl/values.yaml", "deployments/etl/prod/mine.html", "assets/logo.svg"):
+        assert (pages / file).read_text() == "mine"
+    assert not (pages / "deployments/etl/prod/versions/9.json").exists()
 
 
 def test_no_page_has_credentials(versions: Project, tmp_path: Path) -> None:

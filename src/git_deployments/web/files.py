@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from itertools import pairwise
@@ -19,6 +20,9 @@ from git_deployments.web.site import ASSETS, Site, file_of
 
 OURS = '<meta name="generator" content="git-deployments">'
 """In each page that was written, and in no other page."""
+_PAGES = "deployments"
+_DATA = re.compile(r"versions/(\d+\.json|\d+\.\.\d+\.diff)|log/(settings\.json|[0-9a-f]{40,64}\.txt)")
+"""What is written beside the pages of a deployment, by its place."""
 
 
 class NotOurs(DeploymentsError):
@@ -38,9 +42,7 @@ def export(repository: Repository, site: Site, directory: str, watch: Watch) -> 
 
     Raises `NotOurs` before anything is written.
     """
-    index = os.path.join(directory, "index.html")
-    if os.path.exists(index) and not _is_ours(index):
-        raise NotOurs(f"{shown(index)} is no page of git deployments; give an empty directory, or a new one")
+    _see_to(directory)
     written: set[str] = set()
     damaged = []
     found = states(repository, names(repository))
@@ -63,7 +65,19 @@ def export(repository: Repository, site: Site, directory: str, watch: Watch) -> 
     return Exported(sum(path.endswith(".html") for path in written), damaged)
 
 
+def _see_to(directory: str) -> None:
+    """Only the list marks a directory as one of ours: without it, what is there is somebody else's."""
+    index = os.path.join(directory, "index.html")
+    if _is_ours(index):
+        return
+    for path in (index, *(os.path.join(directory, one) for one in (ASSETS, _PAGES))):
+        if os.path.lexists(path):
+            raise NotOurs(f"{shown(path)} is no page of git deployments; give an empty directory, or a new one")
+
+
 def _is_ours(file: str) -> bool:
+    if not os.path.isfile(file):
+        return False
     with open(file, "rb") as stream:
         return OURS.encode() in stream.read(4096)
 
@@ -157,13 +171,20 @@ def _write(directory: str, path: str, content: bytes, written: set[str]) -> None
 
 
 def _remove_others(directory: str, written: Iterable[str]) -> None:
-    """Pages of an earlier export. Only below the directories that are ours."""
+    """Pages of an earlier export. What somebody else put beside them stays."""
     kept = set(written)
-    for ours in (ASSETS, "deployments"):
-        for place, directories, found in os.walk(os.path.join(directory, ours), topdown=False):
-            for file in found:
-                if os.path.join(place, file) not in kept:
-                    os.remove(os.path.join(place, file))
-            for one in directories:
-                if not os.listdir(os.path.join(place, one)):
-                    os.rmdir(os.path.join(place, one))
+    for place, directories, found in os.walk(os.path.join(directory, _PAGES), topdown=False):
+        for file in (os.path.join(place, one) for one in found):
+            if file not in kept and _is_page(file):
+                os.remove(file)
+        for path in (os.path.join(place, one) for one in directories):
+            if not os.path.islink(path) and not os.listdir(path):
+                os.rmdir(path)
+
+
+def _is_page(file: str) -> bool:
+    """A file that an export made, or what one that was killed left of it."""
+    whole = file.removesuffix(".new")
+    if whole.endswith(".html"):
+        return _is_ours(file)
+    return _DATA.fullmatch("/".join(whole.split(os.sep)[-2:])) is not None
