@@ -310,6 +310,23 @@ def test_odd_files_in_a_diff(versions: Project) -> None:
     assert "<script>alert" not in page
 
 
+def test_a_file_that_becomes_a_link_keeps_its_lines_and_the_next_file_its_own(versions: Project) -> None:
+    versions.commit("Files", a="one\n", b="two\n")
+    versions.deploy("d4")
+    (versions.path / "a").unlink()
+    (versions.path / "a").symlink_to("b")
+    versions.commit("Link", b="two\nthree\n")
+    versions.deploy("d5")
+    page = Visit(versions).get("/deployments/etl/prod/versions/4..5")
+    diffs = [plain(one) for one in re.findall(r'(?s)<span class="path">.*?</details>', page)]
+    assert diffs[0].strip().startswith("a +1 −1 @@")
+    assert "- one" in diffs[0]
+    assert "+ b" in diffs[0]
+    assert "index" not in diffs[0]
+    assert diffs[1].strip().startswith("b +1 −0 @@")
+    assert "+ three" in diffs[1]
+
+
 def test_a_code_commit_that_is_not_here_is_told(project: Project) -> None:
     project.deploy("one")
     project.manifest("two")

@@ -151,7 +151,10 @@ def whole(repository: Repository, before: str, after: str) -> Process:
 
 
 def _diffs(repository: Repository, before: str, after: str) -> Iterator[list[bytes]]:
-    """The lines of each file's diff, in the order of the counts, as far as `PATCH` bytes go."""
+    """The lines of each file's diff, in the order of the counts, as far as `PATCH` bytes go.
+
+    A file that becomes a symbolic link has two sections in a row, of one and the same header, and one count.
+    """
     process, out = whole(repository, before, after), b""
     try:
         while len(out) < PATCH and (chunk := process.read()):
@@ -160,7 +163,7 @@ def _diffs(repository: Repository, before: str, after: str) -> Iterator[list[byt
         process.stop()
     lines: list[bytes] = []
     for line in out[:PATCH].split(b"\n"):
-        if line.startswith(_HEADER):
+        if line.startswith(_HEADER) and line not in lines[:1]:
             if lines:
                 yield lines
             lines = []
@@ -185,10 +188,10 @@ def _files(counts: Iterable[_Count], diffs: Iterator[list[bytes]]) -> Iterator[C
 
 
 def _rows(lines: list[bytes]) -> Iterator[Row]:
-    """Of one file: from its first hunk on."""
+    """Of one file: from its first hunk on, and of both where it has two sections."""
     inside = False
     for line in lines:
-        inside = inside or line.startswith(b"@@")
+        inside = not line.startswith(_HEADER) and (inside or line.startswith(b"@@"))
         if inside and line:
             text = line.decode("utf-8", "replace")
             cut = text[1:] if len(text) <= _LINE else f"{text[1:_LINE]}…"
