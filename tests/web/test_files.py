@@ -16,10 +16,8 @@ def export(project: Project, to: Path) -> Path:
     return to
 
 
-def test_every_link_leads_to_a_file_that_is_there(versions: Project, tmp_path: Path) -> None:
-    versions.ok("rollback", "prod", "v1", "-m", "wrong totals")
-    versions.deploy("with 100% # and ?", name="odd ü?#~ name")
-    pages = export(versions, tmp_path / "pages")
+def links_that_lead_to_files(pages: Path) -> int:
+    """How many links there are; each of them leads to a file that is there."""
     seen = 0
     for page in pages.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
@@ -35,7 +33,13 @@ def test_every_link_leads_to_a_file_that_is_there(versions: Project, tmp_path: P
             if anchor and anchor != "main":
                 assert f'id="{anchor}"' in target.read_text(encoding="utf-8"), (page, link)
             seen += 1
-    assert seen > 100
+    return seen
+
+
+def test_every_link_leads_to_a_file_that_is_there(versions: Project, tmp_path: Path) -> None:
+    versions.ok("rollback", "prod", "v1", "-m", "wrong totals")
+    versions.deploy("with 100% # and ?", name="odd ü?#~ name")
+    assert links_that_lead_to_files(export(versions, tmp_path / "pages")) > 100
 
 
 def test_each_version_is_compared_with_what_is_live(versions: Project, tmp_path: Path) -> None:
@@ -87,6 +91,30 @@ def test_files_of_somebody_else_beside_the_pages_stay(versions: Project, tmp_pat
     for file in ("deployments/etl/values.yaml", "deployments/etl/prod/mine.html", "assets/logo.svg"):
         assert (pages / file).read_text() == "mine"
     assert not (pages / "deployments/etl/prod/versions/9.json").exists()
+
+
+@pytest.mark.parametrize("part", ["log:settings.json", "versions/2:"])
+def test_a_damaged_deployment_is_told_and_the_others_are_exported(versions: Project, tmp_path: Path, part: str) -> None:
+    versions.deploy("other", name="other", paused=True)
+    pages = export(versions, tmp_path / "pages")
+    versions.ok("update", "prod", "disabled=true")
+    oid = versions.git("rev-parse", f"refs/deployments/etl/prod/{part}")
+    (versions.path / ".git/objects" / oid[:2] / oid[2:]).unlink()
+    warned = versions.ok("web", "--export", str(pages)).err
+    assert "etl/prod: " in warned
+    assert "etl/other" not in warned
+    assert '"etl/prod"' in (pages / "index.html").read_text()
+    assert "This cannot be shown" in (pages / "deployments/etl/prod/log/index.html").read_text()
+    assert not (pages / "deployments/etl/prod/versions").exists(), "what the page does not link to is gone"
+    assert (pages / "deployments/etl/other/versions/1.html").exists()
+    assert links_that_lead_to_files(pages)
+
+
+def test_a_list_with_a_damaged_log_leads_to_a_page_that_says_so(versions: Project, tmp_path: Path) -> None:
+    versions.git("update-ref", "refs/deployments/etl/prod/log", "HEAD")
+    pages = export(versions, tmp_path / "pages")
+    assert '"etl/prod"' in (pages / "index.html").read_text()
+    assert "This cannot be shown" in (pages / "deployments/etl/prod/log/index.html").read_text()
 
 
 def test_no_page_has_credentials(versions: Project, tmp_path: Path) -> None:

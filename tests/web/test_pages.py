@@ -122,6 +122,15 @@ def test_a_damaged_deployment_is_listed_and_its_page_says_why(versions: Project)
     assert "fsck" in plain(visit.get(PROD, status=500))
 
 
+def test_settings_that_cannot_be_read_are_marked_and_the_others_are_listed(versions: Project) -> None:
+    versions.deploy("other", name="other", paused=True)
+    oid = versions.git("rev-parse", "refs/deployments/etl/prod/log:settings.json")
+    (versions.path / ".git/objects" / oid[:2] / oid[2:]).unlink()
+    found = rows(Visit(versions))
+    assert found["etl/prod"]["marks"] == ["damaged"]
+    assert found["etl/other"]["marks"] == ["paused"]
+
+
 def test_a_deleted_deployment_is_not_listed_but_its_history_is_there(versions: Project) -> None:
     versions.ok("delete", "prod", "-y", "-m", "moved")
     visit = Visit(versions)

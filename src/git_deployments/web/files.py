@@ -34,7 +34,7 @@ class Exported(NamedTuple):
 
     pages: int
     damaged: list[str]
-    """A line for each deployment that cannot be read, and so has no page."""
+    """A line for each deployment that cannot be read, and so has only a page that says why."""
 
 
 def export(repository: Repository, site: Site, directory: str, watch: Watch) -> Exported:
@@ -48,11 +48,16 @@ def export(repository: Repository, site: Site, directory: str, watch: Watch) -> 
     found = states(repository, names(repository))
     for done, state in enumerate(found):
         watch(done, len(found))
+        its: set[str] = set()
         try:
             for path, content in _deployment(repository, site, state):
-                _write(directory, path, content, written)
+                _write(directory, path, content, its)
         except DeploymentsError as error:
             damaged.append(f"{shown(state.name)}: {error}")
+            its.clear()  # those before the damage lead to some that are not there
+            path = site.deployment(state.name)
+            _write(directory, path, _problem(repository, site, path, error), its)
+        written |= its
     for path, data in _assets():
         _write(directory, path, data, written)
     overview = pages.overview(repository)
@@ -87,6 +92,11 @@ def _page(repository: Repository, site: Site, template: str, path: str, **values
     return site.page(template, path, digest="", watch="", origin=origin, server=False, **values).encode(
         "utf-8", "replace"
     )
+
+
+def _problem(repository: Repository, site: Site, path: str, error: DeploymentsError) -> bytes:
+    """What stands in the place of a deployment that cannot be read: the list leads there."""
+    return _page(repository, site, "problem.html", path, title="This cannot be shown", words=str(error), status=500)
 
 
 def _deployment(repository: Repository, site: Site, state: State) -> Iterator[tuple[str, bytes]]:

@@ -107,11 +107,13 @@ def overview(repository: Repository) -> Overview:
     remote = default_remote(repository) if repository.remotes else None
     seen = sync.tracked(repository, remote) if remote else {}
     commits = repository.reading.many(state.live.commit for state in found if state.live and not state.breach)
-    disabled = _disabled(repository, found)
+    disabled, unreadable = _disabled(repository, found)
     shared, url = _Sharing(_Shared(), _Shared(), _Shared()), origin(repository)
     rows: list[Json] = []
     for state in found:
         marks = _marks(state, state.name in disabled)
+        if state.name in unreadable:
+            marks.add("damaged")
         if remote and not state.breach:
             marks |= _standing_marks(repository, state, seen.get(state.name))
         live = state.live and commits.get(state.live.commit)
@@ -128,19 +130,26 @@ def overview(repository: Repository) -> Overview:
     return Overview(table, remote, len(elsewhere))
 
 
-def _disabled(repository: Repository, found: Iterable[State]) -> set[str]:
-    """Deployments whose settings say `disabled`. Most share a settings tree, so few are read."""
-    known: dict[str, bool] = {}
-    result = set()
+def _disabled(repository: Repository, found: Iterable[State]) -> tuple[set[str], set[str]]:
+    """Deployments whose settings say `disabled`, and those whose settings cannot be read.
+
+    Most share a settings tree, so few are read.
+    """
+    known: dict[str, bool | None] = {}
+    disabled, unreadable = set(), set()
     for state in found:
         event = state.event
         if event is None or state.breach:
             continue
         if event.tree not in known:
-            known[event.tree] = bool(settings_in(repository, event.tree, event.commit)["disabled"])
-        if known[event.tree]:
-            result.add(state.name)
-    return result
+            known[event.tree] = None
+            with suppress(DeploymentsError):
+                known[event.tree] = bool(settings_in(repository, event.tree, event.commit)["disabled"])
+        if known[event.tree] is None:
+            unreadable.add(state.name)
+        elif known[event.tree]:
+            disabled.add(state.name)
+    return disabled, unreadable
 
 
 def _marks(state: State, disabled: bool) -> set[str]:
