@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -231,6 +232,23 @@ def test_export_deploys_to_the_same_configuration(project: Project) -> None:
     configuration = [{k: v for k, v in row["properties"].items() if k != "version_info"} for row in (before, after)]
     assert configuration[0] == configuration[1]
     assert after["version"] == "1.10"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"concurrency_options": {"collision_strategy": "CANCEL_NEW"}},
+        {"concurrency_options": {"collision_strategy": "ENQUEUE", "grace_period_seconds": 90}},
+    ],
+)
+def test_export_keeps_concurrency_options_that_have_no_limit(project: Project, options: dict[str, Any]) -> None:
+    project.deploy("first", **options)
+    before = project.ok("show", "prod", "--json").json["settings"]
+    assert before["concurrency_options"]["collision_strategy"]
+    project.ok("export", "-o", "exported.yaml")
+    project.deploy("second", concurrency_options=None)
+    project.ok("deploy", "-f", "exported.yaml")
+    assert project.ok("show", "prod", "--json").json["settings"] == before
 
 
 # Scripts and hooks

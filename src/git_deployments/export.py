@@ -55,4 +55,6 @@ def _settings(settings: Mapping[str, Json]) -> dict[str, Json]:
         }
     elif limit is not None:
         written["concurrency_limit"] = limit
+    elif options is not None:
+        written["concurrency_options"] = options
     return written
