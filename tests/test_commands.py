@@ -251,6 +251,17 @@ def test_export_keeps_concurrency_options_that_have_no_limit(project: Project, o
     assert project.ok("show", "prod", "--json").json["settings"] == before
 
 
+@pytest.mark.parametrize("odd", ["\x85", "\u2028", "\u2029", "\ufeff"])
+def test_export_keeps_line_breaks_that_only_yaml_knows(project: Project, odd: str) -> None:
+    variables = {"K": odd, "text": f"a{odd}b  c", f"key {odd} too": [odd]}
+    project.deploy("first", work_pool={"name": "pool", "job_variables": {"env": variables}})
+    found = project.ok("show", "prod", "--json").json["properties"]["job_variables"]
+    assert found == {"env": variables}
+    project.ok("export", "-o", "exported.yaml")
+    project.ok("deploy", "-f", "exported.yaml")
+    assert project.ok("show", "prod", "--json").json["properties"]["job_variables"] == found
+
+
 # Scripts and hooks
 
 

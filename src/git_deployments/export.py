@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 import yaml
@@ -12,10 +13,25 @@ Deployed = tuple[Version, Mapping[str, Json], Mapping[str, Json]]
 """A version, its properties, the deployment's settings."""
 
 
+_BREAKS = re.compile("[\x85\u2028\u2029]")
+"""Line breaks in YAML 1.1, which readers fold to spaces wherever they are not escaped."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes each text so that it is read again as it was."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _BREAKS.search(text) else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def document(deployed: Iterable[Deployed]) -> str:
     """YAML text of a whole manifest, literal values throughout."""
     entries = [entry(*one) for one in deployed]
-    return yaml.safe_dump({"deployments": entries}, sort_keys=False, allow_unicode=True, width=10_000)
+    return yaml.dump({"deployments": entries}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
 
 
 def entry(version: Version, properties: Mapping[str, Json], settings: Mapping[str, Json]) -> dict[str, Json]:
