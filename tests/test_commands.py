@@ -262,6 +262,19 @@ def test_export_keeps_line_breaks_that_only_yaml_knows(project: Project, odd: st
     assert project.ok("show", "prod", "--json").json["properties"]["job_variables"] == found
 
 
+def test_export_refuses_what_a_manifest_would_name_otherwise(project: Project) -> None:
+    project.write("flow.py", "def load() -> None:\n    pass\n")
+    project.commit("Flow")
+    project.deploy()
+    project.deploy(name="solo", flow=None)
+    assert "name: solo" in project.ok("export", "solo").out
+    project.ok("update", "solo", "entrypoint=flow.py:load", "parameter_openapi_schema={}")
+    for names in ((), ("solo",)):
+        line = project.fatal("export", *names)
+        assert "'solo' has an entrypoint and no flow name" in line
+    assert "name: prod" in project.ok("export", "etl/*").out
+
+
 # Scripts and hooks
 
 

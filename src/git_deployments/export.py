@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 
 import yaml
 
+from git_deployments.errors import DeploymentsError
 from git_deployments.model import PROPERTIES, SETTINGS, Json, Version
+from git_deployments.names import shown
 
 Deployed = tuple[Version, Mapping[str, Json], Mapping[str, Json]]
 """A version, its properties, the deployment's settings."""
@@ -28,6 +30,10 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 _Dumper.add_representer(str, _text)
 
 
+class NotExportable(DeploymentsError):
+    """No manifest gives this deployment."""
+
+
 def document(deployed: Iterable[Deployed]) -> str:
     """YAML text of a whole manifest, literal values throughout."""
     entries = [entry(*one) for one in deployed]
@@ -35,8 +41,14 @@ def document(deployed: Iterable[Deployed]) -> str:
 
 
 def entry(version: Version, properties: Mapping[str, Json], settings: Mapping[str, Json]) -> dict[str, Json]:
-    """One deployment as prefect.yaml spells it; what is at its default is left out."""
+    """One deployment as prefect.yaml spells it; what is at its default is left out. Raises `NotExportable`."""
     flow, _, half = version.name.rpartition("/")
+    if not flow and properties["entrypoint"] is not None:
+        # The flow that it leads to would become part of the name.
+        raise NotExportable(
+            f"'{shown(version.name)}' has an entrypoint and no flow name, and no prefect.yaml says that;"
+            " export the others by their names"
+        )
     written: dict[str, Json] = {"name": half}
     if flow:
         written["flow_name"] = flow
