@@ -117,6 +117,25 @@ def test_a_list_with_a_damaged_log_leads_to_a_page_that_says_so(versions: Projec
     assert "This cannot be shown" in (pages / "deployments/etl/prod/log/index.html").read_text()
 
 
+@pytest.mark.parametrize(("length", "cut"), [(399, False), (400, True), (5000, True)])
+def test_a_cut_line_is_said_to_be_cut(versions: Project, tmp_path: Path, length: int, cut: bool) -> None:
+    versions.commit("Long", code="x" * length + "\n")
+    versions.deploy("d4")
+    pages = export(versions, tmp_path / "pages")
+    place = pages / "deployments/etl/prod/versions"
+    assert ("Cut." in (place / "3..4.html").read_text()) == cut
+    assert (place / "3..4.diff").exists() == cut
+    assert not cut or "x" * length in (place / "3..4.diff").read_text()
+    assert links_that_lead_to_files(pages)
+
+
+def test_a_line_that_grows_by_its_escapes_is_not_cut(versions: Project, tmp_path: Path) -> None:
+    versions.commit("Odd", code="\x07" * 300 + "\n")
+    versions.deploy("d4")
+    place = export(versions, tmp_path / "pages") / "deployments/etl/prod/versions"
+    assert "Cut." not in (place / "3..4.html").read_text()
+
+
 def test_no_page_has_credentials(versions: Project, tmp_path: Path) -> None:
     versions.git("remote", "add", "origin", "https://ada:s3cret@github.com/acme/etl.git")
     pages = export(versions, tmp_path / "pages")

@@ -43,6 +43,8 @@ class Row(NamedTuple):
     kind: str
     """`+`, `-`, a space, `@` (a hunk's head) or a backslash (a note of git's)."""
     text: str
+    cut: bool = False
+    """Not all of the line is here."""
 
 
 class CodeFile(NamedTuple):
@@ -182,7 +184,7 @@ def _files(counts: Iterable[_Count], diffs: Iterator[list[bytes]]) -> Iterator[C
         left -= sum(len(row.text) for row in rows)
         expected = (count.added or 0) + (count.removed or 0)
         there = sum(row.kind in "+-" for row in rows)
-        cut = there < expected or any(len(row.text) > _LINE for row in rows)
+        cut = there < expected or any(row.cut for row in rows)
         was = brief(count.was) if count.was else None
         yield CodeFile(brief(count.path), was, count.added, count.removed, rows, cut)
 
@@ -194,5 +196,6 @@ def _rows(lines: list[bytes]) -> Iterator[Row]:
         inside = not line.startswith(_HEADER) and (inside or line.startswith(b"@@"))
         if inside and line:
             text = line.decode("utf-8", "replace")
-            cut = text[1:] if len(text) <= _LINE else f"{text[1:_LINE]}…"
-            yield Row(text[0], plain(text if text[0] == "@" else cut))
+            cut = text[0] != "@" and len(text) > _LINE
+            line_text = text if text[0] == "@" else text[1:]
+            yield Row(text[0], plain(f"{text[1:_LINE]}…" if cut else line_text), cut)
