@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
+import git_deployments
 from tests.conftest import Project
 
 
@@ -40,6 +41,18 @@ def test_every_link_leads_to_a_file_that_is_there(versions: Project, tmp_path: P
     versions.ok("rollback", "prod", "v1", "-m", "wrong totals")
     versions.deploy("with 100% # and ?", name="odd ü?#~ name")
     assert links_that_lead_to_files(export(versions, tmp_path / "pages")) > 100
+
+
+def test_no_link_leads_to_a_version_that_is_too_old_to_be_exported(versions: Project, tmp_path: Path) -> None:
+    opened = git_deployments.open(str(versions.path))
+    for number in range(4, 132):
+        opened.update("prod", {"description": f"d{number}"})
+    versions.ok("rollback", "prod", "2")
+    pages = export(versions, tmp_path / "pages")
+    found = {path.name for path in (pages / "deployments/etl/prod/versions").glob("*.html")}
+    assert {"2.html", "32.html", "131.html"} <= found
+    assert not {"1.html", "3.html", "31.html"} & found
+    assert links_that_lead_to_files(pages) > 1000
 
 
 def test_each_version_is_compared_with_what_is_live(versions: Project, tmp_path: Path) -> None:

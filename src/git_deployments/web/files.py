@@ -112,11 +112,14 @@ def _deployment(repository: Repository, site: Site, state: State) -> Iterator[tu
     numbers = _numbers(page)
     for number in numbers:
         one = pages.shown_version(repository, name, f"number:{number}")
+        # A neighbour that has no page here is no neighbour.
+        before, after = (near if near in numbers else None for near in (one.before, one.after))
+        one = one._replace(before=before, after=after)
         path = site.version(name, number)
         yield path, _page(repository, site, "version.html", path, page=one)
         yield site.document(name, number), _json(properties(repository, one.version))
-    for before, after in sorted(_pairs(page, numbers)):
-        yield from _comparison(repository, site, name, before, after)
+    for pair in sorted(_pairs(page, numbers)):
+        yield from _comparison(repository, site, name, *pair)
 
 
 def _texts(site: Site, name: str, entry: pages.Entry) -> Iterator[tuple[str, bytes]]:
