@@ -111,6 +111,22 @@ def test_the_list_marks_what_is_behind(versions: Project, tmp_path: Any) -> None
     assert "origin has 1 event that is not here. git deployments pull origin etl/prod" in page
 
 
+def test_a_live_without_its_log_names_the_pull_that_brings_it(versions: Project, tmp_path: Any) -> None:
+    hub = str(tmp_path / "hub.git")
+    versions.git("init", "-q", "--bare", hub)
+    versions.git("remote", "add", "origin", hub)
+    versions.ok("push", "origin")
+    log = "refs/deployments/etl/prod/log"
+    before = versions.git("rev-parse", log)
+    versions.ok("rollback", "prod", "--push")
+    versions.git("update-ref", log, before)
+    words = "live was taken from origin without its log. git deployments "
+    page = plain(Visit(versions).get(PROD))
+    assert f"{words}pull origin etl/prod" in page
+    versions.ok("pull", "origin", "etl/prod")
+    assert words not in plain(Visit(versions).get(PROD))
+
+
 def test_an_empty_list_says_what_to_do(project: Project) -> None:
     assert "git deployments deploy" in plain(Visit(project).get("/"))
 

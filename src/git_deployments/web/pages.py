@@ -425,7 +425,7 @@ def _notices(state: State, live: Version | None, remote: str | None, stands: syn
         yield Notice(
             "behind",
             f"live was taken from {shown(state.follows)} without its log.",
-            f"git deployments pull {quoted(state.name)}",
+            f"git deployments pull {quoted(state.follows)} {quoted(state.name)}",
         )
     if state.held:
         yield Notice("held", "It is held: new versions do not go live until one is promoted.")
