@@ -221,6 +221,20 @@ def test_other_methods_move_nothing(server: Served, cookie: str, project: Projec
     assert project.refs() == before
 
 
+def test_a_refused_method_is_answered_with_those_that_are_taken(server: Served, cookie: str) -> None:
+    def allowed(method: str, path: str) -> set[str]:
+        answer = server.ask(method, path, None if method == "GET" else "x=y", Origin=origin(server), Cookie=cookie)
+        assert answer.status == 405, path
+        return set((answer.headers["Allow"] or "").split(", "))
+
+    for path in ("publish", "fetch"):
+        assert "POST" in allowed("GET", f"{PROD}{path}")
+        assert "GET" not in allowed("GET", f"{PROD}{path}")
+    assert {"GET", "HEAD"} <= allowed("POST", PROD)
+    assert "POST" not in allowed("POST", PROD)
+    assert {"GET", "POST"} <= allowed("PUT", MOVE)
+
+
 def test_read_only_offers_no_move_and_takes_none(project: Project) -> None:
     before = project.refs()
     with served(project.path, "--read-only") as running:

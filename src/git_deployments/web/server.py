@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
 from flask import Flask, Response, redirect, request, send_from_directory
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import BaseConverter, ValidationError
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -446,8 +446,8 @@ def _fail(app: Flask, site: Site) -> None:
         status = error.code or 500
         words = {404: "There is no such page.", 405: "This address does not take that kind of request."}
         answer = page(error.name, words.get(status, error.description or ""), status)
-        if status == 405:
-            answer.headers["Allow"] = "GET"
+        if isinstance(error, MethodNotAllowed):
+            answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
         return answer
 
     @app.errorhandler(Exception)
