@@ -36,6 +36,12 @@ _FORMS = {
     "vcs:bitbucket": Form(_CODE["vcs:bitbucket"], "/commits/", "/branch/"),
     "vcs:azuredevops": Form(_CODE["vcs:azuredevops"], "/commit/", "?version=GB"),
 }
+_BEHIND_443 = {
+    "ssh.github.com": "github.com",
+    "altssh.gitlab.com": "gitlab.com",
+    "altssh.bitbucket.org": "bitbucket.org",
+}
+"""Hosts that take ssh over the port of https and have no pages."""
 _SHARE_A_DOMAIN = ("dev.azure.com", "visualstudio.com")
 
 
@@ -90,6 +96,7 @@ def home_of(url: str | None) -> Home | None:
         return None
     if not is_web:
         host = host.partition(":")[0]
+        host = _BEHIND_443.get(host, host)
     path = path.partition("?")[0].partition("#")[0].lstrip(":").strip("/").removesuffix(".git")
     kind = _platform(host.partition(":")[0])
     if kind is None or not path:
