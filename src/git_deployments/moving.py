@@ -377,12 +377,7 @@ def _tell_move(repository: Repository, outcome: Outcome) -> None:
     if record.action == "rollback" and after:
         for line in _not_restored(repository, record, after):
             say(line)
-    undo = render.undo(record.name, before, after)
-    if record.held_before and before:
-        if record.action == "rollback":  # a promote ends the hold that was there before
-            undo += f" && git deployments rollback {quoted(record.name)} v{before.number}"
-        undo += " --hold"
-    say(f"undo: {undo}")
+    say(f"undo: {render.undo(record.name, before, after, record.held_before)}")
 
 
 def _not_restored(repository: Repository, record: Record, after: Pointer) -> Iterable[str]:

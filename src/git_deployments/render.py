@@ -300,12 +300,15 @@ def event_cells(event: Event) -> tuple[str, ...]:
     return (when(event.author), event.action, made, move, first_line(event.author.name), first_line(event.reason))
 
 
-def undo(name: str, before: Pointer | None, after: Pointer | None) -> str:
-    """The command that takes a move back: `before` was live, `after` is."""
+def undo(name: str, before: Pointer | None, after: Pointer | None, was_held: bool = False) -> str:
+    """The command line that takes a move back: `before` was live, `after` is. `was_held`: the deployment, before."""
     if before is None:
         return f"git deployments delete {quoted(name)}"
-    verb = "promote" if after and before.number > after.number else "rollback"
-    return f"git deployments {verb} {quoted(name)} v{before.number}"
+    back = bool(after and before.number > after.number)
+    command = f"git deployments {'promote' if back else 'rollback'} {quoted(name)} v{before.number}"
+    if was_held and back:  # a promote ends the hold that was there before
+        command += f" && git deployments rollback {quoted(name)} v{before.number}"
+    return f"{command} --hold" if was_held else command
 
 
 def value_text(value: Json) -> str:

@@ -420,6 +420,15 @@ def test_the_undo_of_a_promotion_that_ended_a_hold_holds_again(versions: Project
     assert "To take it back: git deployments rollback etl/prod v2 --hold" in done
 
 
+def test_the_undo_of_a_rollback_under_a_hold_holds_again(versions: Project) -> None:
+    versions.ok("rollback", "prod", "--hold")
+    visit = Visit(versions)
+    answer = visit.post(f"{PROD}move", **visit.form(f"{PROD}move?to=number:1"))
+    done = plain(visit.get(f"{PROD}?{answer.headers['Location'].partition('?')[2]}"))
+    promote, rollback = "git deployments promote etl/prod v2", "git deployments rollback etl/prod v2 --hold"
+    assert f"To take it back: {promote} && {rollback}" in done
+
+
 def test_a_hold_can_be_asked_for(versions: Project) -> None:
     visit = Visit(versions)
     visit.post(f"{PROD}move", **visit.form(f"{PROD}move"), hold="on")

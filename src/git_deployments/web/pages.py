@@ -675,7 +675,6 @@ def done(page: Deployment, oid: str) -> Done | None:
     if event is None or event.commit != oid or event.before == event.after or event.after is None:
         return None
     before = Pointer(event.before, "", None, None) if event.before else None
-    command = undo(page.name, before, Pointer(event.after, "", None, None))
     was_held = len(page.entries) > 1 and page.entries[1].event.held
-    hold = " --hold" if was_held and not event.held and before else ""
-    return Done(event, command + hold, event.before)
+    command = undo(page.name, before, Pointer(event.after, "", None, None), was_held)
+    return Done(event, command, event.before)
