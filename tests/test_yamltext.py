@@ -308,7 +308,6 @@ def test_hostile_text_is_escaped_and_cut_in_errors() -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("", None),
         ("~", None),
         ("1.10", 1.1),
         ("no", False),
@@ -319,22 +318,18 @@ def test_hostile_text_is_escaped_and_cut_in_errors() -> None:
         ("'1.10'", "1.10"),
     ],
 )
-def test_parse_value(text: str, value: Json) -> None:
-    assert yamltext.parse_value(text) == value
-
-
-@pytest.mark.parametrize(("text", "value"), [("", None), ("~", None), ("1.10", "1.10"), ("no", "no"), ("'~'", "~")])
-def test_parse_text(text: str, value: str | None) -> None:
-    assert yamltext.parse_text(text) == value
+def test_a_short_text(text: str, value: Json) -> None:
+    node = yamltext.parse(text)
+    assert node is not None
+    assert yamltext.value(node) == value
+    assert yamltext.parse("") is None
 
 
 def test_parse_errors_name_what_was_parsed() -> None:
     with pytest.raises(BadYaml, match=r"^tags:\d:\d+: .*; look at the quotes"):
-        yamltext.parse_value("[a", "tags")
-    with pytest.raises(BadYaml, match=r"^description: text is expected, not a list; quote it$"):
-        yamltext.parse_text("[a]", "description")
+        yamltext.parse("[a", "tags")
     with pytest.raises(BadYaml, match=r"^value: it is not valid UTF-8 text"):
-        yamltext.parse_value("\udcff")
+        yamltext.parse("\udcff")
 
 
 STRING: Json = {"type": "string"}

@@ -110,25 +110,6 @@ def parse(text: str, name: str = "value") -> Node | None:
     return _build(_decoded(data, name), name)
 
 
-def parse_value(text: str, name: str = "value") -> Json:
-    """What YAML 1.1 makes of a short text; None where it holds nothing. Raises `BadYaml`."""
-    node = parse(text, name)
-    return None if node is None else value(node)
-
-
-def parse_text(text: str, name: str = "value") -> str | None:
-    """A short text as the value of a string property: `1.10` stays `1.10`, null and nothing are None.
-
-    Raises `BadYaml` where it is a list or a mapping.
-    """
-    node = parse(text, name)
-    if node is None or is_null(node):
-        return None
-    if not isinstance(node, Scalar):
-        raise BadYaml(f"{name}: text is expected, not a {'list' if isinstance(node, Seq) else 'mapping'}; quote it")
-    return node.text
-
-
 def of_json(value: Json, depth: int = DEEPEST) -> Node:
     """The tree of a value that is JSON already; every line is 1. Raises `BadYaml` beyond `depth` collections.
 
