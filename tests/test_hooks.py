@@ -221,7 +221,8 @@ def test_a_delete_is_told_without_a_snapshot(team: Team, told: Path) -> None:
 
 def test_a_purge_that_is_pushed_is_told_as_a_delete(team: Team, told: Path) -> None:
     team.hub.git("config", "deployments.allowDelete", "true")
-    team.ada.ok("delete", "prod", "--purge", "-y", "--push")
+    result = team.ada.ok("delete", "prod", "--purge", "-y", "--push")
+    assert "remote: etl/prod: nothing is live, was v2 (delete)" in result.err
     assert {"GIT_DEPLOYMENTS_ACTION=delete", "GIT_DEPLOYMENTS_FROM=2", "GIT_DEPLOYMENTS_TO="} <= set(
         told.read_text().splitlines()
     )

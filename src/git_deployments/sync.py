@@ -1013,7 +1013,7 @@ def _after(refs: Refs, record: Record) -> Refs:
     return Refs(live, log, versions, sources)
 
 
-def purge(repository: Repository, remote: str, name: str) -> None:
+def purge(repository: Repository, remote: str, name: str, echo: Echo = silent) -> Pushed:
     """Remove every ref of a deployment at a remote, each as it was just seen there, and what was last seen of it.
 
     Raises `Declined`, `Lost`, `GitFailed`; then nothing was removed there.
@@ -1028,10 +1028,10 @@ def purge(repository: Repository, remote: str, name: str) -> None:
     changes = [RefChange(ref, None, oid) for ref, oid in refs.items()]
     root = remote_root(remote)
     seen = repository.git.refs(f"{root}{encode(name)}/")
-    if changes:
-        part = _Part(Published(name, "", None, 0), changes)
-        _push(repository, remote, [part], silent, track=False)
+    parts = [_Part(Published(name, "", None, 0), changes)] if changes else []
+    pushed = _push(repository, remote, parts, echo, track=False)
     repository.git.move_refs([RefChange(ref, None, oid) for ref, oid in seen if _is_seen_of(ref, root, name)])
+    return pushed
 
 
 def _is_seen_of(ref: str, root: str, name: str) -> bool:

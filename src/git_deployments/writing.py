@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,6 +31,9 @@ from git_deployments.process import App, note, progress, say, warn
 from git_deployments.reason import check_reason
 from git_deployments.repository import Repository
 from git_deployments.store import Outcome, Revision, Wanted, deleting, deploying, purge, purging, updating
+
+if TYPE_CHECKING:
+    from git_deployments.sync import Pushed
 
 
 class NobodyToAsk(DeploymentsError):
@@ -226,12 +229,13 @@ def _purge(repository: Repository, words: str, reason: str, manner: Manner, asks
         _ask(state.name, "its whole history, for ever")
     if manner.dry_run:
         return _show_purge(state, manner)
-    if manner.push:
-        from git_deployments import sync
-
-        sync.purge(repository, manner.push, state.name)
+    pushed = _purged_there(repository, state.name, manner.push) if manner.push else None
     purge(repository, state.name)
     try:
+        if pushed:
+            from git_deployments.syncing import tell_heard
+
+            tell_heard(pushed)
         if manner.json:
             say(render.json_text(render.move_row(state.name, "purge", state.live, None)))
         elif not manner.quiet:
@@ -242,6 +246,13 @@ def _purge(repository: Repository, words: str, reason: str, manner: Manner, asks
 
             run_on_live(repository, [onlive.purged(repository, state, reason)])
     return DONE
+
+
+def _purged_there(repository: Repository, name: str, remote: str) -> Pushed:
+    from git_deployments import sync
+    from git_deployments.syncing import echo
+
+    return sync.purge(repository, remote, name, echo())
 
 
 def _meet(repository: Repository, words: str, manner: Manner) -> None:
