@@ -295,13 +295,12 @@ def _look(repository: Repository, remote: str, wanted: list[str] | None, seen: S
 
 def _fetch(repository: Repository, remote: str, wanted: list[str] | None, echo: Echo) -> None:
     here = remote_root(remote)
-    alone = [name for name in wanted or () if "/" not in name]
     if wanted is None:
         specs = [f"+{ROOT}*/{kind}:{here}*/{kind}" for kind in (LOG, LIVE)]
     else:
         # A pattern, since it is no error where it finds nothing: log and live both begin with l.
-        specs = [f"+{ROOT}{encode(name)}/l*:{here}{encode(name)}/l*" for name in wanted if name not in alone]
-        specs += _specs_of_one_part(repository, remote, alone)
+        specs = [f"+{ROOT}{encode(name)}/l*:{here}{encode(name)}/l*" for name in wanted if "/" in name]
+        specs += _specs_of_one_part(repository, remote, [name for name in wanted if "/" not in name])
     options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=", "--prune", "--atomic")
     progress = ("--progress",) if echo is not silent else ("--quiet",)
     if specs:
