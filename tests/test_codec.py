@@ -561,15 +561,35 @@ def test_only_the_one_form_is_taken_for_it(document: dict[str, Json], data: st.D
     raw = codec.json_bytes(document)
     assert codec.canonical_document(Object("", "blob", raw), document) == document
     place = data.draw(st.integers(0, len(raw)))
-    for changed in (raw[:place] + data.draw(st.sampled_from([b" ", b"\n", b"0"])) + raw[place:], raw[1:], raw + b"\n"):
-        assert codec.canonical_document(Object("", "blob", changed), document) in (None, _read(changed))
-        if _read(changed) == document:
-            assert codec.canonical_document(Object("", "blob", changed), document) is None
+    put_in = data.draw(st.sampled_from(SNIPPETS))
+    for changed in (raw[:place] + put_in + raw[place:], raw[:place] + raw[place + 1 :], raw[1:], raw + b"\n"):
+        there = _read(changed)
+        keys = there if isinstance(there, dict) else document
+        expected = there if there and _is_the_form(there, changed) else None
+        assert codec.canonical_document(Object("", "blob", changed), keys) == expected
+
+
+SNIPPETS = [
+    *(b'{}[]",: -.\\0\n'[at : at + 1] for at in range(13)),
+    b"\n  ",
+    b'": "',
+    b',\n    "',
+    b",\n    ",
+    b"\xc3",
+    b"null",
+]
+
+
+def _is_the_form(value: Json, data: bytes) -> bool:
+    try:
+        return isinstance(value, dict) and codec.json_bytes(value) == data
+    except DeploymentsError:
+        return False
 
 
 def _read(data: bytes) -> Json:
     try:
-        value: Json = json.loads(data)
+        value: Json = json.loads(data.decode())
     except ValueError:
         return None
     return value
@@ -582,6 +602,17 @@ def _read(data: bytes) -> Json:
         b'{\n  "a": NaN\n}\n',
         b'{\n  "a": 1e999\n}\n',
         b'{\n  "a": "\\ud800"\n}\n',
+        b'{\n  "a": "\\/"\n}\n',
+        b'{\n  "a": "\x7f\\u0041"\n}\n',
+        b'{\n  "\\u0061": 1\n}\n',
+        b'{\n  "a": {\n    "b": "\\u0041"\n  }\n}\n',
+        b'{\n  "a": 01\n}\n',
+        b'{\n  "a": [\n    00\n  ]\n}\n',
+        b'{\n  "a": "\n}\n',
+        b'{\n  "a": "b\tc"\n}\n',
+        b'{\n  "a": "b\nc"\n}\n',
+        b'{\n  "a": [\n    "b",\n     "c"\n  ]\n}\n',
+        b'{\n  "a": {\n    "c": 1,\n    "b": 1\n  }\n}\n',
         b"[]\n",
     ],
 )

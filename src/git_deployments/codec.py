@@ -112,13 +112,20 @@ def split_message(message: str) -> tuple[str, str, dict[str, str]]:
 
 def parse_trailers(paragraph: str) -> dict[str, str]:
     """The trailers of a paragraph, of a repeated key the last; empty unless each line is a trailer."""
-    trailers: dict[str, str] = {}
-    for line in paragraph.split("\n"):
-        key, colon, value = line.partition(":")
-        if not colon or not key.replace("-", "").isalnum() or not key.isascii():
-            return {}
-        trailers[key] = value.strip()
-    return trailers
+    lines = paragraph.split("\n")
+    found = [_known_trailer(line) if len(line) < _SHORT else _parse_trailer(line) for line in lines]
+    return dict(filter(None, found)) if all(found) else {}
+
+
+def _parse_trailer(line: str) -> tuple[str, str] | None:
+    key, colon, value = line.partition(":")
+    if not colon or not key.replace("-", "").isalnum() or not key.isascii():
+        return None
+    return key, value.strip()
+
+
+_known_trailer = lru_cache(maxsize=4096)(_parse_trailer)
+"""Most lines of a message stand in thousands of others as well."""
 
 
 # Commits
@@ -475,14 +482,22 @@ def canonical_document(object_: Object, keys: Mapping[str, Json]) -> dict[str, J
     # No text of JSON holds a newline, so a quote that stands this far in begins a key of the document itself.
     members = data[len(_FIRST) : -len(_LAST)].split(_BETWEEN)
     found = [_known_member(member) if len(member) < _SHORT else _canonical_member(member) for member in members]
-    pairs = [pair for pair in found if pair]
+    document = _ordered(found)
+    return document if document is not None and document.keys() == keys.keys() else None
+
+
+def _ordered(members: list[tuple[str, Json] | None]) -> dict[str, Json] | None:
+    """A mapping of its members; None unless each is one, and their keys stand in order and once."""
+    pairs = [pair for pair in members if pair]
     document = dict(pairs)
-    same = len(document) == len(found) and document.keys() == keys.keys() and list(document) == sorted(document)
-    return document if same else None
+    return document if len(document) == len(members) and list(document) == sorted(document) else None
 
 
 def _canonical_member(member: bytes) -> tuple[str, Json] | None:
     """Key and value of a member of a mapping, without its first quote; None where `json_bytes` writes it otherwise."""
+    plain = _plain_member(member, b"\n  ")
+    if plain:
+        return plain
     import json
 
     data = _FIRST + member + _LAST
@@ -494,6 +509,49 @@ def _canonical_member(member: bytes) -> tuple[str, Json] | None:
     return next(iter(document.items())) if same else None
 
 
+def _plain_member(member: bytes, line: bytes) -> tuple[str, Json] | None:
+    """As `_canonical_member`, where a look at each line is enough: no escapes, no fractions; else None.
+
+    Nearly everything is of this kind, and is read in a fraction of the time. `line`: see `_indented`.
+    """
+    key, _, data = member.partition(b'": ')
+    name, value = _plain_text(key), _plain_value(data, line)
+    return None if name is None or value is None else (name, *value)
+
+
+def _plain_value(data: bytes, line: bytes) -> tuple[Json] | None:
+    """The value, by itself in a tuple."""
+    first, last, inner = data[:1], data[-1:], line + b"  "
+    if first == last == b'"' and len(data) > 1:
+        text = _plain_text(data[1:-1])
+        return None if text is None else (text,)
+    if first == b"{" and data.startswith(opening := b"{" + inner + b'"') and data.endswith(closing := line + b"}"):
+        members = data[len(opening) : -len(closing)].split(b"," + inner + b'"')
+        mapping = _ordered([_plain_member(one, inner) for one in members])
+        return None if mapping is None else (mapping,)
+    if first == b"[" and data.startswith(opening := b"[" + inner) and data.endswith(closing := line + b"]"):
+        begin = data[len(opening) : len(opening) + 1]  # of each item, where they are of one kind
+        items = data[len(opening) + 1 : -len(closing)].split(b"," + inner + begin)
+        values = [_plain_value(begin + item, inner) for item in items]
+        return ([value for one in values if one for value in one],) if all(values) else None
+    if data.isdigit() and len(data) < 16 and (first != b"0" or len(data) == 1):
+        return (int(data),)
+    return _WORDS.get(data)
+
+
+def _plain_text(data: bytes) -> str | None:
+    """Characters that stand for themselves between quotes."""
+    text = data.decode("ascii", "replace")
+    return text if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text else None
+
+
+_WORDS: Mapping[bytes, tuple[Json]] = {
+    b"null": (None,),
+    b"true": (True,),
+    b"false": (False,),
+    b"{}": ({},),
+    b"[]": ([],),
+}
 _known_member = lru_cache(maxsize=4096)(_canonical_member)
 """The documents of a deployment, and of a project, mostly say the same."""
 _FIRST, _BETWEEN, _LAST = b'{\n  "', b',\n  "', b"\n}\n"

@@ -60,19 +60,18 @@ def parse_ref(ref: str, root: str = ROOT) -> Ref | None:
     """
     if not ref.startswith(root):
         return None
-    parts = ref[len(root) :].split("/")
+    head, _, kind = ref[len(root) :].rpartition("/")
     number: int | None = None
-    if len(parts) >= 3 and parts[-2] in (VERSIONS, SOURCES):
-        kind, digits = parts[-2], parts[-1]
-        if not (digits.isascii() and digits.isdigit() and digits[0] != "0" and len(digits) < 12):
+    if kind not in (LIVE, LOG):
+        digits = kind
+        head, _, kind = head.rpartition("/")
+        if kind not in (VERSIONS, SOURCES) or not (digits.isascii() and digits.isdigit() and digits[0] != "0"):
             return None
-        number, parts = int(digits), parts[:-2]
-    elif len(parts) >= 2 and parts[-1] in (LIVE, LOG):
-        kind, parts = parts[-1], parts[:-1]
-    else:
-        return None
+        if len(digits) >= 12:
+            return None
+        number = int(digits)
     try:
-        return Ref(decoded("/".join(parts)), kind, number)
+        return Ref(decoded(head), kind, number)
     except BadName:
         return None
 
