@@ -339,6 +339,20 @@ def test_what_is_read_ahead_is_held_until_it_is_forgotten(runner: Git, reading: 
         reading.object(oids[0])
 
 
+def test_of_a_few_that_are_read_together_no_more_is_held_than_wanted(runner: Git, reading: Reading) -> None:
+    oids = [runner.store("blob", b"%d" % n * 100) for n in range(4)]
+    reading.together([oids[0], "0" * 40, oids[1]])
+    assert [reading.holds(oid) for oid in oids] == [True, True, False, False]
+    reading.together(oids[2:], 50)
+    assert [reading.holds(oid) for oid in oids] == [True, True, True, False]
+    assert [reading.object(oid).data[:1] for oid in reversed(oids)] == [b"3", b"2", b"1", b"0"]
+    reading.largest = 10
+    reading.forget()
+    reading.together(oids[:1])
+    reading.together([])
+    assert not reading.holds(oids[0])
+
+
 def test_a_reader_whose_process_was_killed_says_so_and_goes_on(runner: Git, reading: Reading) -> None:
     assert reading.object(head(runner))
     process = reading._process

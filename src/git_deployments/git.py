@@ -335,10 +335,14 @@ class Reading:
         process.widen()
         return process, process.feed(memoryview(wanted))
 
-    def together(self, oids: list[str]) -> None:
-        """As `ahead`, for a few that are small, with no process more; one that is missing or damaged is met later."""
+    def together(self, names: list[str], held: int | None = None) -> None:
+        """As `ahead`, for a few short names, with no process more; one that is missing or damaged is met later."""
         with suppress(Damaged):
-            self._ahead.update((one.oid, one) for one in self.several(oids) if one)
+            for one in self._answers(names, self.largest) if names else ():
+                if one:
+                    self._ahead[one.oid] = one
+                if one and held is not None and (held := held - len(one.data)) < 0:
+                    break
 
     def forget(self) -> None:
         """Let go of what `ahead` and `together` read."""
@@ -348,10 +352,14 @@ class Reading:
         """What `find` says of each, asked at once: a few short names, whose questions fit into a pipe."""
         if any("\n" in name for name in names):
             return [None if "\n" in name else self.find(name, largest) for name in names]
+        return list(self._answers(names, self.largest if largest is None else largest))
+
+    def _answers(self, names: list[str], largest: int | None) -> Iterator[Object | None]:
         try:
             process = self._ask(names)
-            return [self._answer(process, name, self.largest if largest is None else largest) for name in names]
-        except BaseException:
+            for name in names:
+                yield self._answer(process, name, largest)
+        except BaseException:  # among them that nobody takes the rest
             self.close()  # the rest of the answers must not be taken for those to the next question
             raise
 

@@ -13,14 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from git_deployments.audit import Chain, Incoming, Mark, Settings, incoming, signature_problems
-from git_deployments.codec import (
-    SNAPSHOT,
-    is_id,
-    parse_event,
-    parse_version,
-)
+from git_deployments.codec import SETTINGS_FILE, SNAPSHOT, is_id, parse_event, parse_version, tree_and_parents
 from git_deployments.errors import DeploymentsError
-from git_deployments.git import RefChange, text
+from git_deployments.git import Object, RefChange, text
 from git_deployments.history import (
     NO_REFS,
     PAUSE,
@@ -49,6 +44,8 @@ _TOGETHER = 250
 """Deployments whose objects are read together."""
 _FEW = 24
 """Refs whose objects are asked for one by one: no process starts."""
+_QUESTIONS = 100
+"""Names that fit into a pipe, anywhere."""
 _HELD = 16 << 20
 """Bytes that are read together at most."""
 
@@ -131,7 +128,7 @@ def _judge(repository: Repository, rules: Rules, ours: Mapping[str, Mapping[Ref,
         if attempt:
             time.sleep(PAUSE)
         doubtful = []
-        for push in _read(repository, ours, wanted):
+        for push in _read(repository, rules, ours, wanted):
             name, before, _ = push
             if name in verdicts and verdicts[name].before == before:
                 continue
@@ -146,7 +143,9 @@ def _judge(repository: Repository, rules: Rules, ours: Mapping[str, Mapping[Ref,
     return verdicts
 
 
-def _read(repository: Repository, ours: Mapping[str, Mapping[Ref, RefChange]], wanted: list[str]) -> Iterator[_Push]:
+def _read(
+    repository: Repository, rules: Rules, ours: Mapping[str, Mapping[Ref, RefChange]], wanted: list[str]
+) -> Iterator[_Push]:
     """Each push once what it will be checked on is read; git reads for the next ones meanwhile."""
     reading = repository.reading
     asked = _asked(ours, wanted[:_TOGETHER])
@@ -154,11 +153,21 @@ def _read(repository: Repository, ours: Mapping[str, Mapping[Ref, RefChange]], w
     before = read_refs(repository, wanted)
     for start in range(0, len(wanted), _TOGETHER):
         together, following = (wanted[at : at + _TOGETHER] for at in (start, start + _TOGETHER))
-        reading.ahead(asked, _HELD)
+        arrived = reading.ahead(asked, _HELD)
         asked = _asked(ours, following)
         reading.foresee(asked)
+        _read_settings(repository, rules, arrived)
         yield from (_Push(name, before[name], ours[name]) for name in together)
         reading.forget()
+
+
+def _read_settings(repository: Repository, rules: Rules, arrived: Iterable[Object]) -> None:
+    """The settings of the events among `arrived` that nobody had before: a few, mostly, for many deployments."""
+    reading = repository.reading
+    trees = {tree for tree, _ in map(tree_and_parents, arrived) if is_id(tree) and not reading.holds(tree)}
+    wanted = [name for tree in trees.difference(rules.settings) for name in (tree, f"{tree}:{SETTINGS_FILE}")]
+    for start in range(0, len(wanted), _QUESTIONS):
+        reading.together(wanted[start : start + _QUESTIONS], _HELD >> 3)
 
 
 def _asked(ours: Mapping[str, Mapping[Ref, RefChange]], wanted: list[str]) -> list[str]:
@@ -213,9 +222,9 @@ class _Push(NamedTuple):
         """`live` or `log` moves."""
         return Ref(self.name, kind, None) in self.changes
 
-    def numbered(self, kind: str) -> Iterator[tuple[int, RefChange]]:
+    def numbered(self, kind: str) -> list[tuple[int, RefChange]]:
         """The changes of `versions` or `sources`, by number."""
-        return ((ref.number, change) for ref, change in sorted(self.changes.items()) if ref.kind == kind and ref.number)
+        return sorted((ref.number, change) for ref, change in self.changes.items() if ref.kind == kind and ref.number)
 
 
 def _check(repository: Repository, rules: Rules, push: _Push, marks: list[Mark]) -> Iterator[str]:
@@ -361,8 +370,9 @@ def _removal_problems(rules: Rules, history: _History, ref: str, number: int, ol
 
 
 def _source_problems(push: _Push, history: _History) -> Iterator[str]:
-    kinds = _kinds(history.repository, [change.new for _, change in push.numbered(SOURCES) if change.new])
-    for number, (_, new, _) in push.numbered(SOURCES):
+    moved = push.numbered(SOURCES)
+    kinds = _kinds(history.repository, [change.new for _, change in moved if change.new])
+    for number, (_, new, _) in moved:
         recorded = history.version(number)
         if new is None:
             if recorded and not history.deleted:
