@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -468,6 +470,62 @@ def test_among_many_deployments_the_one_that_is_wrong_is_named(near: Hub) -> Non
         said = near.refused(*push_v5(made, deployed(ada, made)), honest, saying=saying)
         assert said[0].startswith("etl/prod: v5: ")
     near.accepted(honest)
+
+
+NEEDS_STRACE = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not here to be in the way")
+
+
+def very_many(path: Path) -> None:
+    """A hub without deployments, and 220 in Ada's clone of it, each with settings of its own."""
+    path.mkdir()
+    hub = bare(path / "hub.git")
+    subprocess.run(["git", "clone", "-q", str(hub.path), str(path / "ada")], check=True, capture_output=True)
+    ada = Project(path / "ada")
+    ada.commit("Start", code="x\n")
+    entries = (f"- {{name: d{n:03}, flow_name: etl, concurrency_limit: {n + 1}}}\n" for n in range(220))
+    ada.write("prefect.yaml", "deployments:\n" + "".join(entries))
+    ada.ok("deploy", "--all", "--offline")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "as it is",
+        "one processor",
+        pytest.param("inject=clone:error=EAGAIN", marks=NEEDS_STRACE),
+        pytest.param("inject=close_range:signal=KILL", marks=NEEDS_STRACE),
+    ],
+)
+def test_a_push_of_very_many_is_checked_by_two_processes_where_that_can_be_done(tmp_path: Path, how: str) -> None:
+    """A server without a second processor, or whose second process is not started or is killed, finds the same."""
+    prepared(tmp_path, very_many)
+    ada = Project(tmp_path / "ada")
+    trace = tmp_path / "trace"
+    specs, wanted = [], []
+    for name in ("d003", "d111", "d217"):
+        ref = f"refs/deployments/etl/{name}/versions/2"
+        specs.append(f"refs/deployments/etl/{name}/log:{ref}")
+        wanted.append(f"etl/{name}: versions/2 is ")
+    changes = [f"{ZERO} {oid} {ref}" for ref, oid in ada.refs().items() if ref.startswith("refs/deployments/")]
+    changes += [f"{ZERO} {ada.git('rev-parse', spec.split(':')[0])} {spec.split(':')[1]}" for spec in specs]
+    (tmp_path / "push").write_text("\n".join(changes) + "\n")
+    command = [sys.executable, "-m", "git_deployments", "hook", "pre-receive"]
+    if how.startswith("inject"):
+        command = ["strace", "-f", "-o", str(trace), "-e", how, *command]
+    if how == "one processor":
+        command = ["taskset", "-c", str(min(os.sched_getaffinity(0))), *command]
+    environment = {**os.environ, "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(ada.path / ".git" / "objects")}
+    with open(tmp_path / "push") as push:
+        done = subprocess.run(
+            command, cwd=tmp_path / "hub.git", env=environment, stdin=push, capture_output=True, text=True
+        )
+    said = done.stderr.splitlines()
+    assert done.returncode == 1, done
+    assert [line[: len(start)] for line, start in zip(said, wanted, strict=True)] == wanted
+    if how.startswith("inject"):
+        assert {"(INJECTED)", "killed by SIGKILL"} & set(
+            re.findall(r"\(INJECTED\)|killed by SIGKILL", trace.read_text())
+        )
 
 
 def test_what_counts_as_oversized_is_the_server_s_to_say(hub: Hub) -> None:

@@ -325,6 +325,8 @@ class Reading:
     def foresee(self, names: Iterable[str]) -> None:
         """`much` or `ahead` will be asked for these: git reads them beside us, as far as a pipe holds them."""
         wanted = _questions(names)
+        if self._foreseen and self._foreseen[0] == wanted:
+            return
         if self._foreseen:
             self._foreseen[1].stop()
         self._foreseen = (wanted, *self._questioned(wanted)) if wanted else None

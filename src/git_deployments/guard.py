@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from git_deployments import beside
 from git_deployments.audit import Chain, Incoming, Mark, Settings, incoming, signature_problems
 from git_deployments.codec import SETTINGS_FILE, SNAPSHOT, is_id, parse_event, parse_version, tree_and_parents
 from git_deployments.errors import DeploymentsError
@@ -42,6 +43,8 @@ _LINES = 20
 _READINGS = 10
 _TOGETHER = 250
 """Deployments whose objects are read together."""
+_SHARED = 200
+"""Deployments that are checked sooner by two processes than by one."""
 _FEW = 24
 """Refs whose objects are asked for one by one: no process starts."""
 _QUESTIONS = 100
@@ -127,37 +130,62 @@ def _judge(repository: Repository, rules: Rules, ours: Mapping[str, Mapping[Ref,
     for attempt in range(_READINGS):
         if attempt:
             time.sleep(PAUSE)
-        doubtful = []
-        for push in _read(repository, rules, ours, wanted):
-            name, before, _ = push
-            if name in verdicts and verdicts[name].before == before:
-                continue
-            events: list[Mark] = []
-            problems = list(_check(repository, rules, push, events))
-            verdicts[name] = _Verdict(before, problems, events)
-            if problems:
-                doubtful.append(name)
-        wanted = doubtful
+        repository.reading.foresee(_asked(ours[name] for name in _halves(wanted)[0][:_TOGETHER]))
+        before = read_refs(repository, wanted)
+        fresh = [name for name in wanted if name not in verdicts or verdicts[name].before != before[name]]
+        pushes = [_Push(name, before[name], ours[name]) for name in fresh]
+        for name, problems, events in _checked(repository, rules, pushes):
+            verdicts[name] = _Verdict(before[name], problems, events)
+        wanted = [name for name in fresh if verdicts[name].problems]
         if not wanted:
             break
     return verdicts
 
 
-def _read(
-    repository: Repository, rules: Rules, ours: Mapping[str, Mapping[Ref, RefChange]], wanted: list[str]
-) -> Iterator[_Push]:
-    """Each push once what it will be checked on is read; git reads for the next ones meanwhile."""
+_Checked = tuple[str, list[str], list[Mark]]
+"""A deployment, its problems and its new events."""
+_Thing = TypeVar("_Thing")
+
+
+def _checked(repository: Repository, rules: Rules, pushes: list[_Push]) -> Iterator[_Checked]:
+    """What is found of each; a second process looks at half of many."""
+    here, there = _halves(pushes)
+    other = beside.begin(lambda: _told(_one_by_one(repository.again(), rules, there))) if there else None
+    yield from _one_by_one(repository, rules, here)
+    found = other.result() if other else None
+    if found is None:
+        yield from _one_by_one(repository, rules, there)
+    else:
+        yield from ((name, problems, [Mark(*event) for event in events]) for name, problems, events in found)
+
+
+def _halves(things: list[_Thing]) -> tuple[list[_Thing], list[_Thing]]:
+    """What is for this process, and what for another one."""
+    middle = len(things) // 2 if len(things) >= _SHARED and beside.possible() else len(things)
+    return things[:middle], things[middle:]
+
+
+def _told(found: Iterable[_Checked]) -> list[tuple[str, list[str], list[tuple[str, str, str, bool]]]]:
+    """What crosses from one process to another has no names."""
+    return [
+        (name, problems, [(one.name, one.commit, one.action, one.moves) for one in events])
+        for name, problems, events in found
+    ]
+
+
+def _one_by_one(repository: Repository, rules: Rules, pushes: list[_Push]) -> Iterator[_Checked]:
+    """Each once what it is checked on is read; git reads for the next ones meanwhile."""
     reading = repository.reading
-    asked = _asked(ours, wanted[:_TOGETHER])
-    reading.foresee(asked)
-    before = read_refs(repository, wanted)
-    for start in range(0, len(wanted), _TOGETHER):
-        together, following = (wanted[at : at + _TOGETHER] for at in (start, start + _TOGETHER))
+    asked = _asked(push.changes for push in pushes[:_TOGETHER])
+    for start in range(0, len(pushes), _TOGETHER):
         arrived = reading.ahead(asked, _HELD)
-        asked = _asked(ours, following)
+        asked = _asked(push.changes for push in pushes[start + _TOGETHER : start + 2 * _TOGETHER])
         reading.foresee(asked)
         _read_settings(repository, rules, arrived)
-        yield from (_Push(name, before[name], ours[name]) for name in together)
+        for push in pushes[start : start + _TOGETHER]:
+            events: list[Mark] = []
+            problems = list(_check(repository, rules, push, events))
+            yield push.name, problems, events
         reading.forget()
 
 
@@ -170,9 +198,9 @@ def _read_settings(repository: Repository, rules: Rules, arrived: Iterable[Objec
         reading.together(wanted[start : start + _QUESTIONS], _HELD >> 3)
 
 
-def _asked(ours: Mapping[str, Mapping[Ref, RefChange]], wanted: list[str]) -> list[str]:
+def _asked(pushes: Iterable[Mapping[Ref, RefChange]]) -> list[str]:
     """What the checks of much ask for first; nothing where it is little."""
-    moved = [(ref, change) for name in wanted for ref, change in ours[name].items() if ref.kind != SOURCES]
+    moved = [(ref, change) for changes in pushes for ref, change in changes.items() if ref.kind != SOURCES]
     if len(moved) < _FEW:
         return []
     ends = [oid for _, (_, new, old) in moved for oid in (new, old) if oid and is_id(oid)]

@@ -74,6 +74,13 @@ class Repository:
         if moving:
             self.git.foresee(*STORE, "commit")
 
+    def again(self) -> "Repository":
+        """The same for a process beside us, which needs readers of its own; configured as it was read here."""
+        other = Repository(self.git.directory, self.environment)
+        other.config = self.config
+        other.reading.largest = self.reading.largest
+        return other
+
     def close(self) -> None:
         """End the processes that answer questions."""
         self.reading.close()
