@@ -424,6 +424,16 @@ def test_configuration_of_trailers_changes_nothing(versions: Project) -> None:
 # Errors
 
 
+@pytest.mark.parametrize(
+    "command", ["list", "status", "versions prod", "show prod", "live prod", "log prod", "diff prod"]
+)
+def test_two_forms_of_output_at_once_are_a_usage_error(versions: Project, command: str) -> None:
+    for forms in (["--json", "--format", "%(name)"], ["--format", "", "--json"]):
+        result = versions.run(*command.split(), *forms)
+        assert (result.code, result.out) == (129, "")
+        assert result.err.startswith("error: --json and --format exclude each other\n")
+
+
 def test_unknown_commands_and_options_are_usage_errors(project: Project) -> None:
     for arguments in (["rolback"], ["list", "--nope"], ["rollback"], ["versions", "x", "--limit", "0"]):
         result = project.run(*arguments)

@@ -45,15 +45,23 @@ helps = ending("-h", "--help", help="Show this message and exit.", say=click.Con
 """`-h`."""
 
 
+def _one_form(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """A script that asks for two forms must not get whichever comes first here."""
+    other = context.params.get("json" if parameter.name == "template" else "template")
+    if value not in (None, False) and other not in (None, False):
+        raise click.UsageError("--json and --format exclude each other")
+    return value
+
+
 def as_json(command: F) -> F:
     """`--json`."""
-    return option("--json", "json", is_flag=True, help="Print JSON.")(command)
+    return option("--json", "json", is_flag=True, help="Print JSON.", callback=_one_form)(command)
 
 
 def as_rows(command: F) -> F:
     """`--json` and `--format`."""
     help_ = "Print a line for each, %(field) filled in; fields as in --json."
-    return as_json(option("--format", "template", metavar="FORMAT", help=help_)(command))
+    return as_json(option("--format", "template", metavar="FORMAT", help=help_, callback=_one_form)(command))
 
 
 def emit(rows: Iterable[Row], json: bool, template: str | None, fields: tuple[str, ...]) -> None:
