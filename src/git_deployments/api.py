@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import NamedTuple
 
-from git_deployments import audit, history, store, sync
+from git_deployments import audit, history, publish, store, sync, tracking
 from git_deployments.audit import Finding
 from git_deployments.compare import Difference, two_versions, version_differences
 from git_deployments.errors import DeploymentsError
@@ -204,12 +204,12 @@ class Deployments:
         """
         return sync.pull(self._repository, self._remote(remote), builtins.list(names) or None, repair=repair)
 
-    def push(self, remote: str | None = None, *names: str) -> sync.Pushed:
-        """Publish what is unpublished. Raises `sync.Diverged`, `sync.Lost`, `sync.Declined`, `sync.Gone`."""
-        return sync.push(self._repository, self._remote(remote), builtins.list(names) or None)
+    def push(self, remote: str | None = None, *names: str) -> publish.Pushed:
+        """Publish what is unpublished. Raises `Diverged`, `Lost`, `Declined` and `Gone` of `publish`."""
+        return publish.push(self._repository, self._remote(remote), builtins.list(names) or None)
 
     def _remote(self, remote: str | None) -> str:
-        return sync.chosen_remote(self._repository, remote)
+        return tracking.chosen_remote(self._repository, remote)
 
     def _one(self, name: str, decide: Decide) -> Outcome:
         return self._write([history.find(self._repository, name).name], decide, 4)[0]

@@ -7,13 +7,13 @@ are contested, the published state stays and a person chooses. No ref is moved h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from git_deployments import history
 from git_deployments.codec import parse_commit, parse_event, parse_version, split_message
-from git_deployments.errors import Contested, DeploymentsError
-from git_deployments.git import RefChange, text
+from git_deployments.errors import Contested
+from git_deployments.git import RefChange
 from git_deployments.history import Pointer, Refs, State, pointer, version_at
 from git_deployments.model import Event, Json, Version
 from git_deployments.names import quoted, shown
@@ -21,23 +21,11 @@ from git_deployments.objects import Objects
 from git_deployments.record import Draft, Position, Step, adoptions, append, make, number, position_after, with_settings
 from git_deployments.refs import live_ref, log_ref, source_ref, version_ref
 from git_deployments.repository import KEEP_REFS, Repository, Who
-
-NEAR = 32
-"""Events from the tip of a log that are looked at one by one before git is asked about all of them."""
+from git_deployments.tracking import Tracked, reaches, unpublished
 
 
 class TwoHistories(Contested):
     """Two remotes have published different histories of one deployment."""
-
-
-class Tracked(NamedTuple):
-    """What was last seen of a deployment at a remote."""
-
-    remote: str
-    name: str
-    log: str
-    """Commit of the newest event there."""
-    live: str | None
 
 
 class Renumbered(NamedTuple):
@@ -68,71 +56,6 @@ class Integration(NamedTuple):
     renumbered: tuple[Renumbered, ...] = ()
     disputes: tuple[Dispute, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-def reaches(repository: Repository, log: str, event: str) -> bool:
-    """An event is in the history of a log. Logs are never shallow."""
-    return _is_near(repository, log, event) or _has_ancestor(repository, log, event)
-
-
-def _is_near(repository: Repository, log: str, event: str) -> bool:
-    """It is one of the newest: most often so, and found without starting a process."""
-    try:
-        return any(object_.oid == event for object_ in history.walk(repository, log, limit=NEAR))
-    except DeploymentsError:  # damaged, or no log: git says what is reached
-        return False
-
-
-def _has_ancestor(repository: Repository, log: str, event: str) -> bool:
-    return repository.git.ask("merge-base", "--is-ancestor", event, log)[0] == 0
-
-
-def unpublished(repository: Repository, tip: str, *published: str) -> list[Event]:
-    """Events from `tip` back that no published log reaches, newest first."""
-    near = _near_only(repository, tip, published)
-    return list(_only(repository, tip, published)) if near is None else near
-
-
-def _near_only(repository: Repository, tip: str, others: tuple[str, ...]) -> list[Event] | None:
-    """The same where one of `others` is near; None: it is not, or there is none."""
-    found: list[Event] = []
-    for object_ in history.walk(repository, tip, limit=NEAR) if others else ():
-        if object_.oid in others:
-            return found
-        found.append(parse_event(object_))
-        if found[-1].previous is None:
-            break
-    return None
-
-
-def _only(repository: Repository, tip: str, others: tuple[str, ...]) -> Iterator[Event]:
-    if tip in others:
-        return
-    for oid in only_from(repository, tip, others):
-        event = parse_event(repository.reading.object(oid))
-        yield event
-        if event.previous is None:
-            return
-
-
-def only_from(repository: Repository, tip: str, others: Sequence[str]) -> list[str]:
-    """Commits along first parents from `tip` that none of the logs `others` reaches, newest first.
-
-    `rev-list A ^B` lists too much where clocks were wrong (it stops five commits after the dates say so).
-    """
-    excluded = (f"^{other}" for other in others)
-    found = text(repository.git.run("rev-list", "--first-parent", tip, *excluded, "--")).split()
-
-    def reached(oid: str) -> bool:
-        return any(reaches(repository, other, oid) for other in others)
-
-    low, high = 0, len(found)
-    if not others or not found or not reached(found[-1]):
-        return found
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if reached(found[middle]) else (middle + 1, high)
-    return found[:low]
 
 
 def integrate(

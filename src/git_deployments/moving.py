@@ -154,7 +154,7 @@ def manner_of(app: App, options: dict[str, Any]) -> Manner:
         wanted = app.repository.flag("push")
     push = None
     if wanted or remote:
-        from git_deployments.sync import check_remote, chosen_remote
+        from git_deployments.tracking import check_remote, chosen_remote
 
         known = check_remote(app.repository, remote) if remote else chosen_remote(app.repository, None)
         push = known if wanted else None
@@ -256,13 +256,13 @@ def first_contact(repository: Repository, manner: Manner, likely: Iterable[str] 
 
 
 def _written_and_published(repository: Repository, manner: Manner, wanted: Wanted, decide: Decide) -> list[Outcome]:
-    from git_deployments import sync
+    from git_deployments import publish
     from git_deployments.syncing import echo, tell_disputes, tell_heard, tell_pulled, tell_pushed
 
     assert manner.push is not None
     try:
-        written = sync.write(repository, manner.push, wanted, decide, echo())
-    except sync.ContestedBefore as contested:
+        written = publish.write(repository, manner.push, wanted, decide, echo())
+    except publish.ContestedBefore as contested:
         tell_disputes(contested.pulled)
         raise
     told = not (manner.quiet or manner.json)

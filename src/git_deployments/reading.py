@@ -42,7 +42,7 @@ from git_deployments.repository import Repository
 from git_deployments.resolve import resolve
 
 if TYPE_CHECKING:
-    from git_deployments.sync import Standing
+    from git_deployments.tracking import Standing
 
 
 class UnknownKey(DeploymentsError):
@@ -125,7 +125,7 @@ def versions_command(app: App, name: str, limit: int | None, json: bool, templat
 def _provisional(repository: Repository, state: State) -> set[str]:
     if not repository.remotes:
         return set()
-    from git_deployments.sync import unpublished_versions
+    from git_deployments.tracking import unpublished_versions
 
     return unpublished_versions(repository, state)
 
@@ -400,18 +400,18 @@ def status_command(
     app: App, names: tuple[str, ...], remote: str | None, server: bool, json: bool, template: str | None
 ) -> int:
     """Show what needs attention: what is unpublished or behind, unrecorded moves, rollbacks still live, holds."""
-    from git_deployments import sync
+    from git_deployments import tracking
     from git_deployments.checkout import default_remote
 
     repository = app.repository
     wanted = match(repository, names) if names else None
     found = _thoroughly(repository, wanted)
-    where = sync.check_remote(repository, remote) if remote else default_remote(repository)
-    seen = sync.tracked(repository, where, wanted) if where else {}
+    where = tracking.check_remote(repository, remote) if remote else default_remote(repository)
+    seen = tracking.tracked(repository, where, wanted) if where else {}
     compared = {}
     for place, state in enumerate(found if where else ()):
         try:
-            compared[state.name] = sync.standing(repository, state, seen.get(state.name))
+            compared[state.name] = tracking.standing(repository, state, seen.get(state.name))
         except DeploymentsError as error:  # of what is damaged, which keeps no other from being told
             found[place] = state if state.breach else state._replace(breach=error)
     drift = _drift(repository, found) if server else {}

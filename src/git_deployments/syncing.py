@@ -15,7 +15,9 @@ from git_deployments.integrate import Dispute, Integration
 from git_deployments.model import Event, Json
 from git_deployments.names import shown
 from git_deployments.process import App, note, say, warn
-from git_deployments.sync import Echo, Fetched, Pulled, Pushed, chosen_remote, fetch, pull, push, silent
+from git_deployments.publish import Pushed, push
+from git_deployments.sync import Fetched, Pulled, fetch, pull
+from git_deployments.tracking import Echo, chosen_remote, silent
 
 
 def echo() -> Echo:

@@ -33,7 +33,7 @@ from git_deployments.repository import Repository
 from git_deployments.store import Outcome, Revision, Wanted, deleting, deploying, purge, purging, updating
 
 if TYPE_CHECKING:
-    from git_deployments.sync import Pushed
+    from git_deployments.publish import Pushed
 
 
 class NobodyToAsk(DeploymentsError):
@@ -249,10 +249,10 @@ def _purge(repository: Repository, words: str, reason: str, manner: Manner, asks
 
 
 def _purged_there(repository: Repository, name: str, remote: str) -> Pushed:
-    from git_deployments import sync
+    from git_deployments import publish
     from git_deployments.syncing import echo
 
-    return sync.purge(repository, remote, name, echo())
+    return publish.purge(repository, remote, name, echo())
 
 
 def _meet(repository: Repository, words: str, manner: Manner) -> None:

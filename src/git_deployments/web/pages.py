@@ -8,7 +8,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
-from git_deployments import sync
+from git_deployments import tracking
 from git_deployments.checkout import default_remote
 from git_deployments.codec import parse_event, parse_version
 from git_deployments.compare import Difference, settings_since, version_differences
@@ -30,7 +30,6 @@ from git_deployments.history import (
     versions,
     while_live,
 )
-from git_deployments.integrate import Tracked
 from git_deployments.model import PROPERTIES, Event, Json, Version
 from git_deployments.names import encode, quoted, shown
 from git_deployments.refs import LIVE, LOG, REMOTE_ROOT, ROOT, prefix
@@ -38,6 +37,7 @@ from git_deployments.render import info_row, undo
 from git_deployments.repository import Repository
 from git_deployments.resolve import resolve
 from git_deployments.store import Decide, Planned, plan, promoting, rolling_back
+from git_deployments.tracking import Tracked
 from git_deployments.web import code, text
 from git_deployments.web.links import links
 
@@ -105,7 +105,7 @@ def overview(repository: Repository) -> Overview:
     """All deployments with what is live, where it comes from and what changed last."""
     found = [state for state in states(repository, index=False) if not state.deleted]
     remote = default_remote(repository) if repository.remotes else None
-    seen = sync.tracked(repository, remote) if remote else {}
+    seen = tracking.tracked(repository, remote) if remote else {}
     commits = repository.reading.many(state.live.commit for state in found if state.live and not state.breach)
     disabled, unreadable = _disabled(repository, found)
     shared, url = _Sharing(_Shared(), _Shared(), _Shared()), origin(repository)
@@ -168,10 +168,10 @@ def _marks(state: State, disabled: bool) -> set[str]:
 def _standing_marks(repository: Repository, state: State, there: Tracked | None) -> set[str]:
     if there is None:
         return {"unpublished"} if state.refs.log else set()
-    return _standing(sync.standing(repository, state, there))
+    return _standing(tracking.standing(repository, state, there))
 
 
-def _standing(stands: sync.Standing) -> set[str]:
+def _standing(stands: tracking.Standing) -> set[str]:
     return {mark for mark, count in (("unpublished", stands.unpublished), ("behind", stands.behind)) if count}
 
 
@@ -253,7 +253,7 @@ class Remote(NamedTuple):
     """The deployment was seen there."""
     live: int | None
     """Number of the version that is live there."""
-    stands: sync.Standing
+    stands: tracking.Standing
 
 
 class Deployment(NamedTuple):
@@ -294,7 +294,7 @@ def deployment(repository: Repository, name: str, limit: int = ENTRIES) -> Deplo
     since = None if state.unrecorded else _since(found, state)
     remote = default_remote(repository) if repository.remotes else None
     remotes = tuple(_remote(repository, state, one, one == remote) for one in repository.remotes)
-    stands = next((one.stands for one in remotes if one.default), sync.Standing(0, 0))
+    stands = next((one.stands for one in remotes if one.default), tracking.Standing(0, 0))
     latest = state.latest
     forward = latest if latest and (live is None or latest.number > live.number) else None
     return Deployment(
@@ -319,17 +319,17 @@ def deployment(repository: Repository, name: str, limit: int = ENTRIES) -> Deplo
 
 
 def _remote(repository: Repository, state: State, remote: str, default: bool) -> Remote:
-    there = sync.tracked(repository, remote, [state.name]).get(state.name)
+    there = tracking.tracked(repository, remote, [state.name]).get(state.name)
     if there is None and not default:
-        return Remote(remote, default, False, None, sync.Standing(0, 0))
+        return Remote(remote, default, False, None, tracking.Standing(0, 0))
     live = None
     if there and there.live:
         with suppress(DeploymentsError):
             live = parse_version(repository.reading.object(there.live)).number
-    return Remote(remote, default, there is not None, live, sync.standing(repository, state, there))
+    return Remote(remote, default, there is not None, live, tracking.standing(repository, state, there))
 
 
-def _deployment_marks(repository: Repository, state: State, stands: sync.Standing) -> tuple[str, ...]:
+def _deployment_marks(repository: Repository, state: State, stands: tracking.Standing) -> tuple[str, ...]:
     disabled = bool(settings(repository, state.event)["disabled"])
     marks = _marks(state, disabled) | _standing(stands)
     return tuple(mark for mark in MARKS if mark in marks)
@@ -353,7 +353,7 @@ def _since(found: Iterable[Event], state: State) -> Event | None:
 
 def _entries(repository: Repository, state: State, found: list[Event]) -> Iterable[Entry]:
     by_number = {version.number: version for version in versions(repository, state, _reach(state, found))}
-    unpublished = sync.unpublished_versions(repository, state) if repository.remotes else set()
+    unpublished = tracking.unpublished_versions(repository, state) if repository.remotes else set()
     live = state.live.commit if state.live else None
     for event in found:
         version = by_number.get(event.number) if event.number else None
@@ -405,7 +405,7 @@ def _last_change(repository: Repository, state: State, since: Event | None) -> C
     return comparison(repository, state, before, version_at(repository, state, state.live.commit), patch=False)
 
 
-def _notices(state: State, live: Version | None, remote: str | None, stands: sync.Standing) -> Iterable[Notice]:
+def _notices(state: State, live: Version | None, remote: str | None, stands: tracking.Standing) -> Iterable[Notice]:
     if state.deleted:
         yield Notice("deleted", "It is deleted. Its history stays; deploying it again continues the numbers.")
         return
@@ -472,7 +472,7 @@ def shown_version(repository: Repository, name: str, words: str) -> Shown:
         created_by=text.one_line(made.person),
         live=bool(state.live and state.live.commit == version.commit),
         latest=number == latest,
-        provisional=bool(repository.remotes) and version.commit in sync.unpublished_versions(repository, state),
+        provisional=bool(repository.remotes) and version.commit in tracking.unpublished_versions(repository, state),
         configuration=configuration(repository, version),
         settings=_settings(repository, state),
         message=text.paragraph(version.message),

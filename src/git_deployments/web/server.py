@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import BaseConverter, ValidationError
 from werkzeug.wrappers import Response as AnyResponse
 
-from git_deployments import store, sync
+from git_deployments import publish, store, sync, tracking
 from git_deployments.errors import Contested, DeploymentsError, ExpectationFailed
 from git_deployments.history import State, UnknownDeployment, UnknownVersion, find, properties, settings
 from git_deployments.model import Json
@@ -363,9 +363,9 @@ def _write(app: Flask, opener: Opener, site: Site, troubles: Troubles) -> None:
         return redirect(f"{site_root(site.fetch(name))}{site.deployment(name)}#remotes", 303)
 
     @app.post("/deployments/<deployment:name>/log/publish")
-    def publish(name: str) -> AnyResponse:
+    def publish_log(name: str) -> AnyResponse:
         with closing(opener()) as repository:
-            sync.push(repository, sync.chosen_remote(repository, None), [name])
+            publish.push(repository, tracking.chosen_remote(repository, None), [name])
         return redirect(f"{site_root(site.publish(name))}{site.deployment(name)}?published", 303)
 
 
@@ -390,8 +390,8 @@ def _move(repository: Repository, name: str, to: str, expect: str, reason: str) 
     if "push" not in request.form:
         (outcome,) = store.write(repository, repository.who(), [name], decide)
     else:
-        remote = sync.chosen_remote(repository, None)
-        (outcome,) = sync.write(repository, remote, store.Wanted(lambda: [name], True), decide).outcomes
+        remote = tracking.chosen_remote(repository, None)
+        (outcome,) = publish.write(repository, remote, store.Wanted(lambda: [name], True), decide).outcomes
     return outcome
 
 

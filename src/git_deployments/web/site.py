@@ -19,9 +19,9 @@ from git_deployments import __version__
 from git_deployments.errors import DeploymentsError, ExpectationFailed
 from git_deployments.model import Event, Identity, Source
 from git_deployments.names import encode, quoted, shown
+from git_deployments.publish import NotHere
 from git_deployments.reason import ReasonMissing
 from git_deployments.render import moment, short, when
-from git_deployments.sync import NotHere
 from git_deployments.web import text
 from git_deployments.web.links import Links, home, links, web_link
 from git_deployments.web.pages import Side
