@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -797,6 +798,61 @@ def test_a_lock_on_what_was_last_seen_that_stays_is_named_and_goes_once_it_is_ol
     assert str(lock) in shared.bob.ok("fsck", "--repair").err
     shared.bob.ok("pull")
     assert same(shared.ada, shared.bob)
+
+
+def large(path: Path) -> None:
+    """A hub with 11 deployments of 100 versions each."""
+    path.mkdir()
+    made = history(path / "made", Plan(100, tuple(f"etl/d{number:02}" for number in range(11))))
+    subprocess.run(["git", "clone", "-q", "--mirror", str(made.path), str(path / "hub.git")], check=True)
+
+
+def is_new(project: Project) -> bool:
+    return not project.git("for-each-ref", "refs/deployments")
+
+
+def test_a_first_pull_of_much_moves_all_or_nothing(tmp_path: Path) -> None:
+    prepared(tmp_path, large)
+    ada, hub = clone(tmp_path, "ada"), Project(tmp_path / "hub.git")
+    lock = ada.path / ".git/refs/deployments/etl/d07/log.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    assert str(lock) in ada.fatal("pull")
+    assert is_new(ada)
+    lock.unlink()
+    ada.ok("pull")
+    assert same(ada, hub)
+    for kind_of_ref in ("log", "live"):  # as if it had been killed before it wrote these
+        ada.git("update-ref", "--stdin", stdin=f"delete refs/deployments/etl/d03/{kind_of_ref}\n")
+    ada.ok("pull")
+    assert same(ada, hub)
+    assert ada.ok("fsck").out == ""
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not here to see what is flushed")
+def test_a_first_pull_of_much_has_flushed_its_versions_before_the_log_is_there(tmp_path: Path) -> None:
+    prepared(tmp_path, large)
+    ada = clone(tmp_path, "ada")
+    calls = "trace=fsync,fdatasync,link,rename,renameat,renameat2"
+    command = [
+        "strace",
+        "-f",
+        "-y",
+        "-e",
+        calls,
+        "-o",
+        str(tmp_path / "trace"),
+        sys.executable,
+        "-m",
+        "git_deployments",
+    ]
+    subprocess.run([*command, "pull", "-q"], cwd=ada.path, check=True, capture_output=True)
+    lines = (tmp_path / "trace").read_text().splitlines()
+    flushed = [at for at, line in enumerate(lines) if "sync(" in line and "/packed-refs." in line]
+    named = [at for at, line in enumerate(lines) if "rename" in line and '/log"' in line and "refs/deployments" in line]
+    assert len(named) == 11
+    assert flushed[0] < named[0]
+    assert not any("sync(" in line and "/versions/" in line for line in lines)
 
 
 def test_a_pull_that_died_while_it_gave_other_numbers_is_finished_by_the_next_one(shared: Team) -> None:

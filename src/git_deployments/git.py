@@ -31,11 +31,12 @@ _FIRST_REF = ("-c", "core.warnAmbiguousRefs=false")
 CONFIG = ("config", "-z", "--list")
 STORE = (*DURABLE, "hash-object", "-w", "--stdin", "-t")
 """Reads one object of the kind named next, then writes it."""
-MOVE_REFS = (*DURABLE, *LOCK_WAIT, "update-ref", "--no-deref", "--stdin", "-z")
+_UPDATE_REF = (*LOCK_WAIT, "update-ref", "--no-deref", "--stdin", "-z")
+MOVE_REFS = (*DURABLE, *_UPDATE_REF)
 """Reads its whole input before it locks a ref."""
 _REFS = ("for-each-ref", "--format=%(objectname) %(symref) %(refname)")
 
-_BULK = 1000
+BULK = 1000
 """Refs that are packed once they were moved together: loose ones are listed many times slower."""
 
 SYMBOLIC = "symbolic"
@@ -167,12 +168,16 @@ class Git(NamedTuple):
         """`refs` of these patterns will be asked for next."""
         self.foresee(*_REFS, *patterns)
 
-    def move_refs(self, changes: Iterable[RefChange]) -> None:
-        """Make all the changes or none, in their order. Raises `LostRace`, `Locked`, `GitFailed`."""
+    def move_refs(self, changes: Iterable[RefChange], flushed: bool = True) -> None:
+        """Make all the changes or none, in their order. Raises `LostRace`, `Locked`, `GitFailed`.
+
+        `flushed`: each by itself; else, where there are `BULK` or more, as the one file that they are packed into.
+        """
         lines = [_ref_line(change) for change in changes]
-        code, _, stderr = self.ask(*MOVE_REFS, stdin="".join(lines).encode("utf-8", "surrogateescape"))
+        arguments = MOVE_REFS if flushed or len(lines) < BULK else _UPDATE_REF
+        code, _, stderr = self.ask(*arguments, stdin="".join(lines).encode("utf-8", "surrogateescape"))
         if code:
-            raise _ref_failure(MOVE_REFS, code, stderr)
+            raise _ref_failure(arguments, code, stderr)
         self.pack_refs(len(lines))
 
     def pack_refs(self, moved: int) -> None:
@@ -180,7 +185,7 @@ class Git(NamedTuple):
 
         As `git gc` would, later; that it cannot be done now takes nothing from what was moved.
         """
-        if moved >= _BULK:
+        if moved >= BULK:
             self.ask(*DURABLE, "pack-refs", "--all")
 
     def commits(

@@ -15,7 +15,7 @@ from git_deployments import objects, store
 from git_deployments.audit import incoming, signature_problems
 from git_deployments.codec import Malformed, parse_event
 from git_deployments.errors import Contested, DeploymentsError
-from git_deployments.git import SYMBOLIC, GitFailed, LostRace, RefChange, lock_in_the_way, text
+from git_deployments.git import BULK, SYMBOLIC, GitFailed, LostRace, RefChange, lock_in_the_way, text
 from git_deployments.history import (
     PAUSE,
     Refs,
@@ -296,13 +296,38 @@ def _names_there(repository: Repository, remote: str) -> list[str]:
 
 
 def _move(repository: Repository, changes: list[RefChange]) -> None:
-    if changes:
-        repository.git.move_refs(sorted(changes, key=_rank))
+    """All or none of them, in the order of the design ("Refs")."""
+    ordered = sorted(changes, key=_rank)
+    index = _new_index(ordered)
+    if len(index) < BULK:
+        if ordered:
+            repository.git.move_refs(ordered)
+        return
+    # To flush every file takes most of the time of a first pull, and all that these say follows from the log: they
+    # are flushed as one packed file, before the log is there.
+    repository.git.move_refs(index, flushed=False)
+    try:
+        first = set(index)
+        repository.git.move_refs(change for change in ordered if change not in first)
+    except BaseException:
+        with suppress(DeploymentsError):
+            repository.git.move_refs(RefChange(ref, None, new) for ref, new, _ in index)
+        raise
+
+
+def _new_index(changes: list[RefChange]) -> list[RefChange]:
+    """The versions and sources of deployments that are not here yet."""
+    fresh = {change.ref.removesuffix(LOG) for change in changes if _rank(change) == _LAST and change.old is None}
+    numbered = (change for change in changes if _rank(change) < _LAST - 1 and change.new and change.old is None)
+    return [change for change in numbered if change.ref.rpartition("/")[0].rpartition("/")[0] + "/" in fresh]
 
 
 def _rank(change: RefChange) -> int:
     last = change.ref.rpartition("/")[2]
-    return {LIVE: 2, LOG: 3}.get(last, 1 if "/versions/" in change.ref else 0)
+    return {LIVE: 2, LOG: _LAST}.get(last, 1 if "/versions/" in change.ref else 0)
+
+
+_LAST = 3
 
 
 def _tips(here: Iterable[Refs], there: Iterable[Tracked]) -> list[str]:
