@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -380,6 +381,13 @@ DEEP = {
 def test_deep_nesting_is_refused_in_time(source: str) -> None:
     message = refusal(source)
     assert "flows/etl.py" in message
+
+
+def test_an_assignment_to_many_names_is_read_in_time() -> None:
+    started = time.process_time()
+    found = flow("a = " * 60_000 + "5\ndef f(x=a): ...").schema
+    assert found["properties"]["x"]["default"] == 5  # type: ignore[index, call-overload]
+    assert time.process_time() - started < 5
 
 
 EXPANDING = {

@@ -110,7 +110,7 @@ def _stored(node: ast.AST, targets: list[ast.expr]) -> Iterator[str]:
     """The names that a statement binds otherwise than as a plain target: `for`, `as`, `del`, `:=`, patterns."""
     if isinstance(node, ast.ExceptHandler) and node.name:
         yield node.name
-    plain = [target for target in targets if isinstance(target, ast.Name)]
+    plain = {target for target in targets if isinstance(target, ast.Name)}
     parts = (child for child in ast.iter_child_nodes(node) if not isinstance(child, _BLOCKS) and child not in plain)
     for child in chain.from_iterable(map(ast.walk, parts)):
         if isinstance(child, ast.Name) and not isinstance(child.ctx, ast.Load):
