@@ -312,6 +312,17 @@ def test_keys_that_hold_dots_are_updated_where_show_finds_them(project: Project)
     assert (stored["labels"], stored["parameters"]["c.d"]) == ({"z": 1}, {"y": 4})
 
 
+def test_an_update_pins_whole_commits_as_a_deploy_does(project: Project) -> None:
+    head = project.git("rev-parse", "HEAD")
+    project.deploy("x", pull=[{CLONE: {"repository": "r", "commit_sha": head}}])
+    key = f"pull_steps.0.{CLONE}.commit_sha"
+    line = project.fatal("update", "prod", f"{key}=0123456")
+    assert f"key '{key}': '0123456' is no full commit id" in line
+    project.ok("update", "prod", f"pull_steps=[{{{CLONE}: {{repository: r, commit_sha: {head[:10]}}}}}]")
+    assert project.ok("show", "prod", "--key", key).out == f"{head}\n"
+    assert project.ok("fsck").out == ""
+
+
 def test_unknown_deployments_name_the_nearest(versions: Project) -> None:
     for command in ("show", "versions", "log", "diff", "rollback", "promote", "delete"):
         assert "did you mean 'etl/prod'?" in versions.fatal(command, "etl/pord")

@@ -29,6 +29,10 @@ class NoManifest(DeploymentsError):
     """There is no manifest where one was looked for."""
 
 
+class BadCommit(DeploymentsError):
+    """A commit of a pull step that cannot be told. The message is a clause; the caller says where it stands."""
+
+
 class Selection(DeploymentsError):
     """The names do not say which entries are meant."""
 
@@ -333,22 +337,31 @@ class _Work:
         return entry
 
     def _with_full_commits(self, candidate: _Candidate, properties: Mapping[str, Json]) -> Mapping[str, Json]:
-        for key, value in manifest.commit_shas(properties):
-            if manifest.is_full_id(value) or "{{" in value:
-                continue
-            full = checkout.full_commit(self.repository, value) if value.isalnum() else None
-            if full is None:
-                raise BadManifest(
-                    f"{_where(candidate)}: deployment '{shown(candidate.draft.half)}', key '{shown(key)}': "
-                    f"'{shown(value)}' is no full commit id and names no commit of this repository; give all its digits"
-                )
-            properties = manifest.with_commit_sha(properties, key, full)
-        return properties
+        where = f"{_where(candidate)}: deployment '{shown(candidate.draft.half)}', "
+        try:
+            return with_full_commits(self.repository, properties)
+        except BadCommit as problem:
+            raise BadManifest(f"{where}{problem}") from None
 
     def _must_keep(self, commit: str) -> bool:
         if commit not in self._kept:
             self._kept[commit] = checkout.must_be_kept(self.repository, commit)
         return self._kept[commit]
+
+
+def with_full_commits(repository: Repository, properties: Mapping[str, Json]) -> Mapping[str, Json]:
+    """The properties with the whole ids of the commits that pull steps abbreviate. Raises `BadCommit`."""
+    for key, value in manifest.commit_shas(properties):
+        if manifest.is_full_id(value) or "{{" in value:
+            continue
+        full = checkout.full_commit(repository, value) if value.isalnum() else None
+        if full is None:
+            raise BadCommit(
+                f"key '{shown(key)}': '{shown(value)}' is no full commit id and names no commit of this repository; "
+                "give all its digits"
+            )
+        properties = manifest.with_commit_sha(properties, key, full)
+    return properties
 
 
 def schema_at_source(repository: Repository, version: Version, entrypoint: Json) -> dict[str, Json]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from git_deployments import manifest, yamltext
-from git_deployments.deploy import parameter_problems, schema_at_source
+from git_deployments.deploy import BadCommit, parameter_problems, schema_at_source, with_full_commits
 from git_deployments.errors import DeploymentsError
 from git_deployments.manifest import BadManifest, Context
 from git_deployments.model import PROPERTIES, SETTINGS, Json, Place, Version
@@ -101,6 +101,8 @@ def changing(repository: Repository, assignments: list[Assignment], context: Con
         keys = {assignment.key.partition(".")[0] for assignment in assignments}
         derive = "entrypoint" in keys and "parameter_openapi_schema" not in keys
         after, patch = apply(assignments, properties, settings, context)
+        if "pull_steps" in keys:
+            after = _with_full_commits(repository, after)
         if derive and after["entrypoint"] != properties["entrypoint"]:
             schema = schema_at_source(repository, live, after["entrypoint"])
             after = {**after, "parameter_openapi_schema": schema}
@@ -110,6 +112,13 @@ def changing(repository: Repository, assignments: list[Assignment], context: Con
         return after, patch
 
     return change
+
+
+def _with_full_commits(repository: Repository, properties: dict[str, Json]) -> dict[str, Json]:
+    try:
+        return dict(with_full_commits(repository, properties))
+    except BadCommit as problem:
+        raise BadUpdate(str(problem)) from None
 
 
 _CHECKED_TOGETHER = {"entrypoint", "parameters", "parameter_openapi_schema", "enforce_parameter_schema"}
