@@ -126,6 +126,13 @@ def test_entrypoints_that_are_not_there(project: Project, entrypoint: str, words
         assert word in line
 
 
+@pytest.mark.parametrize("key", ["entrypoint", "flow_name"])
+def test_a_variable_that_the_name_needs_is_named_where_it_is_not_set(project: Project, key: str) -> None:
+    project.write("prefect.yaml", f"deployments:\n- name: prod\n  {key}: '{{{{ $WHICH }}}}'\n")
+    line = project.fatal("deploy")
+    assert line.startswith(f"fatal: prefect.yaml:3: deployment 'prod', key '{key}': the variable WHICH is not set")
+
+
 def test_parameters_that_do_not_fit(project: Project) -> None:
     project.commit("Flow", **{"flow.py": "def load(n: int, day: str = ''): ...\n"})
     project.manifest(entrypoint="flow.py:load", parameters={"n": "many"})

@@ -282,9 +282,10 @@ class _Work:
     def wish(self, candidate: _Candidate) -> Wish:
         """What the store is asked for. Raises what is wrong with the entry, with its place."""
         draft, request = candidate.draft, self.request
+        # First what the entry says itself: an entrypoint whose variable is not set leads to no name either.
+        entry = manifest.expand(draft, self.context)
         if candidate.problem or candidate.name is None:
             raise self._placed(candidate, candidate.problem or BadEntrypoint("it has no name"))
-        entry = manifest.expand(draft, self.context)
         label = request.label or entry.label
         try:
             info = self._info(request.version_type or entry.version_type, label)
