@@ -133,6 +133,16 @@ def test_a_variable_that_the_name_needs_is_named_where_it_is_not_set(project: Pr
     assert line.startswith(f"fatal: prefect.yaml:3: deployment 'prod', key '{key}': the variable WHICH is not set")
 
 
+def test_text_stays_text_in_tuples_and_in_each_alternative(project: Project) -> None:
+    flow = "def load(pair: tuple[str, float], many: list[tuple[str, str]], either: list[int] | list[str]): ...\n"
+    project.commit("Flow", **{"flow.py": flow})
+    parameters = "{pair: [1.10, 1.10], many: [[no, 2.0]], either: [1.10]}"
+    project.write("prefect.yaml", f"deployments: [{{name: prod, entrypoint: flow.py:load, parameters: {parameters}}}]")
+    project.ok("deploy")
+    stored = json.loads(project.ok("show", "prod", "--key", "parameters").out)
+    assert stored == {"pair": ["1.10", 1.1], "many": [["no", "2.0"]], "either": ["1.10"]}
+
+
 def test_parameters_that_do_not_fit(project: Project) -> None:
     project.commit("Flow", **{"flow.py": "def load(n: int, day: str = ''): ...\n"})
     project.manifest(entrypoint="flow.py:load", parameters={"n": "many"})

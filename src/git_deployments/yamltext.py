@@ -14,6 +14,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain, repeat
 from typing import Any, NamedTuple, NoReturn, Union
 
 import yaml
@@ -187,11 +188,10 @@ def typed(node: Node, schema: Json, root: Json = None) -> Json:
     if isinstance(node, Scalar):
         return _typed_scalar(node, choices)
     if isinstance(node, Seq):
-        items = _first(choices, "items")
-        return [typed(item, items, root) for item in node.items]
-    known, others = _first(choices, "properties"), _first(choices, "additionalProperties")
-    known = known if isinstance(known, dict) else {}
-    return {key: typed(child, known.get(key, others), root) for key, child in node.entries.items()}
+        firsts = max((len(_firsts(choice)) for choice in choices), default=0)
+        schemas = chain((_of_item(choices, at) for at in range(firsts)), repeat(_of_item(choices, firsts)))
+        return [typed(item, wanted, root) for item, wanted in zip(node.items, schemas, strict=False)]
+    return {key: typed(child, _of_key(choices, key), root) for key, child in node.entries.items()}
 
 
 def _typed_scalar(node: Scalar, choices: list[Mapping[str, Json]]) -> Json:
@@ -225,8 +225,24 @@ def _types_of(found: Json) -> set[str]:
     return {"number"} if isinstance(found, float) else {"string"} if isinstance(found, str) else set()
 
 
-def _first(choices: list[Mapping[str, Json]], keyword: str) -> Json:
-    return next((choice[keyword] for choice in choices if keyword in choice), None)
+def _firsts(schema: Mapping[str, Json]) -> list[Json]:
+    """The schemas that the first items of a list have to themselves; pydantic 1 wrote them as its `items`."""
+    listed = schema.get("prefixItems", schema.get("items"))
+    return listed if isinstance(listed, list) else []
+
+
+def _of_item(choices: list[Mapping[str, Json]], at: int) -> Json:
+    """Whatever a list may hold at a position."""
+    return {"anyOf": [(_firsts(choice)[at : at + 1] or [choice.get("items")])[0] for choice in choices]}
+
+
+def _of_key(choices: list[Mapping[str, Json]], key: str) -> Json:
+    """Whatever a mapping may hold at a key."""
+    found: list[Json] = []
+    for choice in choices:
+        known = choice.get("properties")
+        found.append(known[key] if isinstance(known, dict) and key in known else choice.get("additionalProperties"))
+    return {"anyOf": found}
 
 
 def _choices(schema: Json, root: Json) -> list[Mapping[str, Json]]:
