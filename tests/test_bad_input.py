@@ -329,6 +329,22 @@ def test_keys_that_hold_dots_are_updated_where_show_finds_them(project: Project)
     assert (stored["labels"], stored["parameters"]["c.d"]) == ({"z": 1}, {"y": 4})
 
 
+def test_updates_of_a_step_have_the_types_that_a_manifest_gives(project: Project) -> None:
+    arguments = "{count: 1, ratio: 0.5, deep: true, directory: 010, named: a}"
+    steps = f"[{{my.step: {arguments}}}, {{prefect.deployments.steps.run_shell_script: {{script: x}}}}]"
+    project.write("prefect.yaml", f"deployments: [{{name: prod, flow_name: etl, pull: {steps}}}]")
+    project.ok("deploy")
+    words = ["count=2", "ratio=1.50", "deep=false", "new=3", "directory=020", "named=1.10"]
+    shell = "pull_steps.1.prefect.deployments.steps.run_shell_script"
+    shell_words = [f"{shell}.env.PORT=0800", f"{shell}.stream_output=no", f"{shell}.script=010"]
+    project.ok("update", "prod", *(f"pull_steps.0.my.step.{word}" for word in words), *shell_words)
+    first, second = json.loads(project.ok("show", "prod", "--key", "pull_steps").out)
+    assert first == {
+        "my.step": {"count": 2, "ratio": 1.5, "deep": False, "new": 3, "directory": "020", "named": "1.10"}
+    }
+    assert list(second.values()) == [{"env": {"PORT": "0800"}, "script": "010", "stream_output": False}]
+
+
 def test_an_update_pins_whole_commits_as_a_deploy_does(project: Project) -> None:
     head = project.git("rev-parse", "HEAD")
     project.deploy("x", pull=[{CLONE: {"repository": "r", "commit_sha": head}}])

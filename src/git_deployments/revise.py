@@ -231,11 +231,8 @@ def _as_json(key: str, value: Json) -> Json:
 
 
 def _holds_text(key: str, current: Node) -> bool:
-    """Whether a single value is text there whatever YAML makes of it; of parameters their schema tells."""
-    top, *path = key.split(".")
-    if top in _TEXTS or (isinstance(current, Scalar) and current.kind == "str"):
-        return True
-    return path[:1] in (["image"], ["env"]) if top == "job_variables" else top == "pull_steps"
+    """Whether a single value is text there whatever YAML makes of it; inside of others the manifest's rules tell."""
+    return key.partition(".")[0] in _TEXTS or (isinstance(current, Scalar) and current.kind == "str")
 
 
 def _checked(changed: Mapping[str, Node], before: Mapping[str, Json], context: Context) -> dict[str, Json]:
