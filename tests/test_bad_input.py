@@ -329,6 +329,24 @@ def test_keys_that_hold_dots_are_updated_where_show_finds_them(project: Project)
     assert (stored["labels"], stored["parameters"]["c.d"]) == ({"z": 1}, {"y": 4})
 
 
+def test_variables_from_kubernetes_keep_their_flags(project: Project) -> None:
+    source = "valueFrom: {secretKeyRef: {name: 0123, key: 1.0, optional: true}}"
+    env = f"[{{name: A, value: 1.10}}, {{name: B, {source}}}]"
+    variables = f"{{env: {env}, job_manifest: {{spec: {{env: {env}}}}}}}"
+    entry = f"{{name: prod, flow_name: etl, work_pool: {{job_variables: {variables}}}}}"
+    project.write("prefect.yaml", f"deployments: [{entry}]")
+    project.ok("deploy")
+    secret = {"name": "0123", "key": "1.0", "optional": True}
+    stored = [{"name": "A", "value": "1.10"}, {"name": "B", "valueFrom": {"secretKeyRef": secret}}]
+    assert json.loads(project.ok("show", "prod", "--key", "job_variables.env").out) == stored
+    assert json.loads(project.ok("show", "prod", "--key", "job_variables.job_manifest.spec.env").out) == stored
+    project.ok("update", "prod", "job_variables.env.1.valueFrom.secretKeyRef.optional=false", "job_variables.cpu=2")
+    secret["optional"] = False
+    assert json.loads(project.ok("show", "prod", "--key", "job_variables.env").out) == stored
+    project.ok("update", "prod", "job_variables.env={optional: no, B: 1}")
+    assert json.loads(project.ok("show", "prod", "--key", "job_variables.env").out) == {"optional": "no", "B": "1"}
+
+
 def test_updates_of_a_step_have_the_types_that_a_manifest_gives(project: Project) -> None:
     arguments = "{count: 1, ratio: 0.5, deep: true, directory: 010, named: a}"
     steps = f"[{{my.step: {arguments}}}, {{prefect.deployments.steps.run_shell_script: {{script: x}}}}]"

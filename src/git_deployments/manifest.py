@@ -59,6 +59,8 @@ _GRACE_PERIOD = range(60, 86400 + 1)
 _CODE_KEYS = frozenset((("pull_steps", "commit_sha"), ("pull_steps", "branch"), ("job_variables", "image")))
 """What decides which code runs: the property, and the last part of the key."""
 _JOB_TEXTS = frozenset(("image", "env"))
+_JOB_FLAGS = frozenset(("optional",))
+"""In the sources of variables, as Kubernetes has them: `env: [{name: A, valueFrom: {secretKeyRef: {…}}}]`."""
 _STEP_TEXTS = frozenset(
     (
         *("id", "requires", "repository", "branch", "commit_sha", "access_token", "credentials", "directories"),
@@ -607,9 +609,11 @@ def _map(node: Node, spot: _Spot) -> Map:
     return node
 
 
-def _object(node: Node, spot: _Spot, text_keys: frozenset[str] = frozenset()) -> dict[str, Json]:
+def _object(
+    node: Node, spot: _Spot, text_keys: frozenset[str] = frozenset(), flag_keys: frozenset[str] = frozenset()
+) -> dict[str, Json]:
     try:
-        found = yamltext.value(_map(node, spot), text_keys)
+        found = yamltext.value(_map(node, spot), text_keys, flag_keys)
     except BadYaml as error:
         raise spot.error(str(error)) from None
     assert isinstance(found, dict)
@@ -754,7 +758,7 @@ _PROPERTY: Mapping[str, Callable[[Node, _Spot], Json]] = {
     "description": _text,
     "enforce_parameter_schema": _flag,
     "entrypoint": _line,
-    "job_variables": lambda node, spot: _object(node, spot, _JOB_TEXTS),
+    "job_variables": lambda node, spot: _object(node, spot, _JOB_TEXTS, _JOB_FLAGS),
     "labels": _labels,
     "parameter_openapi_schema": _object,
     "tags": _tags,

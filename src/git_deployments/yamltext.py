@@ -153,27 +153,32 @@ def is_null(node: Node) -> bool:
     return isinstance(node, Scalar) and (node.kind == "null" or (not node.kind and node.text in _NULLS))
 
 
-def value(node: Node, text_keys: frozenset[str] = frozenset()) -> Json:
+def value(node: Node, text_keys: frozenset[str] = frozenset(), flag_keys: frozenset[str] = frozenset()) -> Json:
     """The JSON value of a tree; timestamps are text. Under `text_keys` every scalar but null keeps its text.
 
-    Raises `BadYaml` (`line N: …`) where YAML's value is none of JSON's: an infinite or impossible number.
+    Not so those at `flag_keys` of a mapping that is a value of another mapping there. Raises `BadYaml`
+    (`line N: …`) where YAML's value is none of JSON's: an infinite or impossible number.
     """
     if isinstance(node, Scalar):
         return node.text if node.kind == _STR else _scalar_value(node)
     if isinstance(node, Seq):
-        return [value(item, text_keys) for item in node.items]
+        return [value(item, text_keys, flag_keys) for item in node.items]
     return {
-        key: all_text(child) if key in text_keys else value(child, text_keys) for key, child in node.entries.items()
+        key: all_text(child, flag_keys) if key in text_keys else value(child, text_keys, flag_keys)
+        for key, child in node.entries.items()
     }
 
 
-def all_text(node: Node) -> Json:
-    """The JSON value of a tree whose scalars are text or null, and nothing else."""
+def all_text(node: Node, flag_keys: frozenset[str] = frozenset(), inner: bool = False) -> Json:
+    """The JSON value of a tree whose scalars are text or null, but for `flag_keys` of its inner mappings."""
     if isinstance(node, Scalar):
         return None if is_null(node) else node.text
     if isinstance(node, Seq):
-        return [all_text(item) for item in node.items]
-    return {key: all_text(child) for key, child in node.entries.items()}
+        return [all_text(item, flag_keys) for item in node.items]
+    return {
+        key: value(child) if inner and key in flag_keys else all_text(child, flag_keys, inner=True)
+        for key, child in node.entries.items()
+    }
 
 
 def typed(node: Node, schema: Json, root: Json = None) -> Json:
