@@ -674,6 +674,17 @@ def test_intervals_are_seconds(written: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
+    "cron",
+    [
+        *("*/15 0-23 1-31 1-12 0-6", "5/15 22-2 1,15 jan-DEC sun-SAT", "0 0 L * *", "0 0 * * L5", "0 0 * * 5#3,fri#1"),
+        *("0 0 ? * mon", "0 0 1 * ?", "00 09 * * 7", "*/61 */100 * * 0", "0 0 1-L * *", "0 0 0 * * 30", "@Midnight"),
+    ],
+)
+def test_cron_lines_that_prefect_takes(cron: str) -> None:
+    assert entry(f"schedules: [{{cron: '{cron}'}}]").settings == {"schedules": [{"cron": cron}]}
+
+
+@pytest.mark.parametrize(
     ("lines", "message"),
     [
         ("paused: 1", "prefect.yaml:3: deployment 'etl', key 'paused': true or false is expected"),
@@ -699,6 +710,19 @@ def test_intervals_are_seconds(written: str, seconds: float) -> None:
         ("schedules: [{cron: 0 0 * * * * *}]", "a cron line of 5 or 6 fields is expected"),
         ("schedules: [{cron: '@never'}]", "a cron line of 5 or 6 fields is expected"),
         ("schedules: [{cron: 0 0 * * !}]", "a cron line of 5 or 6 fields is expected"),
+        ("schedules: [{cron: 60 * * * *}]", "key 'schedules.0.cron': '60' is no minute (0 to 59)"),
+        ("schedules: [{cron: '0 24 * * *'}]", "'24' is no hour (0 to 23)"),
+        ("schedules: [{cron: '0 0 0 * *'}]", "'0' is no day of the month (1 to 31)"),
+        ("schedules: [{cron: '0 0 1,32 * *'}]", "'32' is no day of the month (1 to 31)"),
+        ("schedules: [{cron: 0 0 * 13 *}]", "'13' is no month (1 to 12)"),
+        ("schedules: [{cron: 0 0 * january *}]", "'january' is no month (1 to 12)"),
+        ("schedules: [{cron: 0 0 * * mon-fry}]", "'mon-fry' is no day of the week (0 to 7)"),
+        ("schedules: [{cron: 0 0 * * 1#6}]", "'1#6' is no day of the week (0 to 7)"),
+        ("schedules: [{cron: '*/0 * * * *'}]", "'*/0' is no minute (0 to 59)"),
+        ("schedules: [{cron: 'H H * * *'}]", "'h' is no minute (0 to 59)"),
+        ("schedules: [{cron: '1,,2 * * * *'}]", "'' is no minute (0 to 59)"),
+        ("schedules: [{cron: 0 0 * * * 60}]", "'60' is no second (0 to 59)"),
+        (f"schedules: [{{cron: '{'9' * 5000} * * * *'}}]", "is no minute (0 to 59)"),
         ("schedules: [{cron: '@daily', anchor_date: 2020-01-01}]", "unknown key 'anchor_date'"),
         ("schedules: [{interval: 60, day_or: true}]", "unknown key 'day_or'"),
         ("schedules: [{rrule: X, actve: true}]", "unknown key 'actve'; did you mean 'active'?"),

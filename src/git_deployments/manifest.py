@@ -78,6 +78,15 @@ _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _CRON_FIELD = r"[A-Za-z0-9*,/#?\-]+"
+_CRON_PARTS = (
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day of the month", 1, 31, ("l",)),
+    ("month", 1, 12, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")),
+    ("day of the week", 0, 7, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
+    ("second", 0, 59, ()),
+)
+"""What the fields of a cron line are: the first and the last number, and the names."""
 _CRON_ALIASES = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 _ZONE = r"[A-Za-z0-9_+\-/]+"
 _SECONDS = r"(\d+(?:\.\d+)?)"
@@ -721,7 +730,38 @@ def _cron(node: Node, spot: _Spot) -> str:
     is_fields = len(fields) in (5, 6) and all(re.fullmatch(_CRON_FIELD, field) for field in fields)
     if not is_fields and text.strip().lower() not in _CRON_ALIASES:
         raise spot.error(f"a cron line of 5 or 6 fields is expected, or one of {', '.join(_CRON_ALIASES)}")
+    if is_fields and (found := _cron_fault(fields)):
+        raise spot.error(f"{found}; correct it")
     return text
+
+
+def _cron_fault(fields: list[str]) -> str | None:
+    """The first item of a cron line that Prefect would not take, and what it should be."""
+    for field, (part, first, last, named) in zip(fields, _CRON_PARTS, strict=False):
+        if field == "?" and part.startswith("day"):
+            continue
+        # In a line of six fields Prefect reads day 0 as day 1.
+        least = 0 if len(fields) == 6 and part == "day of the month" else first
+        for item in field.lower().split(","):
+            if not _is_cron_item(item, part, range(least, last + 1), named):
+                return f"'{brief(item)}' is no {part} ({first} to {last})"
+    return None
+
+
+def _is_cron_item(item: str, part: str, numbers: range, named: tuple[str, ...]) -> bool:
+    body, slash, step = item.partition("/")
+    if slash and not (step.isdigit() and step.strip("0")):
+        return False
+    if body == "*" or (body == "r" and slash):
+        return True
+    if part == "day of the week":
+        body, mark, nth = body.partition("#")
+        if mark and not re.fullmatch("0*[1-5]", nth):
+            return False
+        body = re.sub(r"^l(?=\d)", "", body)
+    low, dash, high = body.partition("-")
+    ends = ((low, numbers), (high, range(numbers.stop))) if dash else ((low, numbers),)
+    return all(end in named or (end.isdigit() and len(end) < 10 and int(end) in allowed) for end, allowed in ends)
 
 
 def _interval(node: Node, spot: _Spot) -> int | float:
