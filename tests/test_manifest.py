@@ -666,7 +666,8 @@ def test_settings(lines: str, settings: Mapping[str, Json]) -> None:
         *(("600", 600), ("0.5", 0.5), ("60.0", 60), ("1:30:00", 5400), ("'1:30:00'", 5400), ("'25:00:00'", 90000)),
         *(("PT10M", 600), ("P1D", 86400), ("P1W", 604800), ("P1Y", 31536000), ("P1M", 2592000), ("P1DT12H", 129600)),
         *(("PT1.5S", 1.5), ("P1.5D", 129600), ("'1 day, 1:00:00'", 90000), ("'1d 1:00:00'", 90000), ("'600'", 600)),
-        *(("'00:00:01.5'", 1.5), ("'{{ $ONE }}'", 1)),
+        *(("'00:00:01.5'", 1.5), ("'{{ $ONE }}'", 1), ("1 day", 86400), ("'2 Days, 0:00:01'", 172801), ("1d", 86400)),
+        *(("PT1.5H", 5400), ("P0.5W", 302400), ("P1.5Y", 47304000), ("+PT1H", 3600), ("01:30", 5400)),
     ],
 )
 def test_intervals_are_seconds(written: str, seconds: float) -> None:
@@ -730,6 +731,8 @@ def test_cron_lines_that_prefect_takes(cron: str) -> None:
         ("schedules: [{interval: -60}]", "a positive number of seconds is expected"),
         ("schedules: [{interval: true}]", "a positive number of seconds is expected"),
         ("schedules: [{interval: soon}]", "a positive number of seconds is expected"),
+        ("schedules: [{interval: 1 day 1}]", "a positive number of seconds is expected"),
+        ("schedules: [{interval: '1:30'}]", "a positive number of seconds is expected"),
         ("schedules: [{interval: PT}]", "a positive number of seconds is expected"),
         ("schedules: [{interval: P1}]", "a positive number of seconds is expected"),
         ("schedules: [{interval: [1]}]", "a positive number of seconds is expected"),

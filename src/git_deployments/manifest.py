@@ -89,13 +89,20 @@ _CRON_PARTS = (
 """What the fields of a cron line are: the first and the last number, and the names."""
 _CRON_ALIASES = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 _ZONE = r"[A-Za-z0-9_+\-/]+"
-_SECONDS = r"(\d+(?:\.\d+)?)"
-_CLOCK = r"(?:(\d+) ?d(?:ays?)?,? )?(\d+):([0-5]\d):([0-5]\d(?:\.\d+)?)"
+_DECIMAL = r"(\d+(?:\.\d+)?)"
+_DAYS = r"\+?(\d+) ?(?i:d(?:ays?)?),? ?"
+_CLOCK = r"(\d+):([0-5]\d):([0-5]\d(?:\.\d+)?)"
 _ISO = (
-    r"P(?=\d|T)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+(?:\.\d+)?)D)?"
-    r"(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?"
+    rf"\+?P(?=\d|T)(?:{_DECIMAL}Y)?(?:{_DECIMAL}M)?(?:{_DECIMAL}W)?(?:{_DECIMAL}D)?"
+    rf"(?:T(?=\d)(?:{_DECIMAL}H)?(?:{_DECIMAL}M)?(?:{_DECIMAL}S)?)?"
 )
-_DURATIONS = ((_SECONDS, (1,)), (_CLOCK, (86400, 3600, 60, 1)), (_ISO, (31536000, 2592000, 604800, 86400, 3600, 60, 1)))
+_DURATIONS = (
+    (_DECIMAL, (1,)),
+    (rf"\+?{_CLOCK}", (3600, 60, 1)),
+    (r"\+?(\d\d):([0-5]\d)", (3600, 60)),
+    (rf"{_DAYS}(?:{_CLOCK})?", (86400, 3600, 60, 1)),
+    (_ISO, (31536000, 2592000, 604800, 86400, 3600, 60, 1)),
+)
 """The texts that Prefect reads as a duration, and the seconds in each of their groups; compiled when there is one."""
 _LONGEST_INTERVAL = 86400 * 999_999_999
 """Seconds in Python's longest `timedelta`, in which Prefect keeps an interval."""
