@@ -675,6 +675,18 @@ def test_intervals_are_seconds(written: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
+    "anchor",
+    [
+        *("2020-01-01", "2020-01-01T00:00:00+02:00", "2020-01-01 09:30:00.5", "20200101T093000", "2020-W01-1", "now"),
+        *("2020-02-29T09:00Z", "09:30"),
+    ],
+)
+def test_anchor_dates_that_prefect_takes(anchor: str) -> None:
+    settings = entry(f"schedule:\n  interval: 60\n  anchor_date: {anchor}").settings
+    assert settings == {"schedules": [{"interval": 60, "anchor_date": anchor}]}
+
+
+@pytest.mark.parametrize(
     "cron",
     [
         *("*/15 0-23 1-31 1-12 0-6", "5/15 22-2 1,15 jan-DEC sun-SAT", "0 0 L * *", "0 0 * * L5", "0 0 * * 5#3,fri#1"),
@@ -739,6 +751,9 @@ def test_cron_lines_that_prefect_takes(cron: str) -> None:
         (f"schedules: [{{interval: 'P{'9' * 400}Y'}}]", "a positive number of seconds is expected"),
         (f"schedules: [{{interval: {'9' * 299}}}]", "a positive number of seconds is expected"),
         (f"schedules: [{{interval: {'9' * 5000}}}]", "a number of 5000 characters"),
+        ("schedules: [{interval: 60, anchor_date: tomorrow}]", "key 'schedules.0.anchor_date': a date is expected"),
+        ("schedules: [{interval: 60, anchor_date: 2020-02-30}]", "a date is expected"),
+        ("schedules: [{interval: 60, anchor_date: 31/12/2020}]", "a date is expected"),
         ("schedules: [{interval: .inf}]", "is a number that JSON cannot hold"),
         ("schedules: [{rrule: ''}]", "a recurrence rule of 1 to 6500 characters is expected"),
         ("schedules: [{cron: '@daily', timezone: 'Paris, France'}]", "the name of a time zone is expected"),

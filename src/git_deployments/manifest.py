@@ -104,6 +104,8 @@ _DURATIONS = (
     (_ISO, (31536000, 2592000, 604800, 86400, 3600, 60, 1)),
 )
 """The texts that Prefect reads as a duration, and the seconds in each of their groups; compiled when there is one."""
+_ANCHOR = r"now|(?:\d{4}|T?\d\d:)[0-9TWZtwz:+\-./, ]*"
+"""What begins as a year or a time of day; Prefect reads far more forms of both than it names."""
 _LONGEST_INTERVAL = 86400 * 999_999_999
 """Seconds in Python's longest `timedelta`, in which Prefect keeps an interval."""
 _LONGEST_RRULE = 6500
@@ -787,6 +789,20 @@ def _duration(text: str) -> float | None:
     return None
 
 
+def _anchor(node: Node, spot: _Spot) -> str:
+    from datetime import date
+
+    text = _line(node, spot)
+    day = re.match(r"\d{4}-\d\d-\d\d(?!\d)", text)
+    try:
+        known = re.fullmatch(_ANCHOR, text) is not None and bool(not day or date.fromisoformat(day[0]))
+    except ValueError:
+        known = False
+    if not known:
+        raise spot.error("a date is expected, with a time or without, such as 2020-01-01T09:00:00Z")
+    return text
+
+
 def _rrule(node: Node, spot: _Spot) -> str:
     text = _text(node, spot)
     if not text.strip() or len(text) > _LONGEST_RRULE:
@@ -815,7 +831,7 @@ _PROPERTY: Mapping[str, Callable[[Node, _Spot], Json]] = {
 }
 _SCHEDULE: Mapping[str, Callable[[Node, _Spot], Json]] = {
     "active": _flag,
-    "anchor_date": _line,
+    "anchor_date": _anchor,
     "cron": _cron,
     "day_or": _flag,
     "interval": _interval,
