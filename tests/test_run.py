@@ -257,6 +257,17 @@ def test_an_entrypoint_may_be_a_module(flows: Flows, place: str) -> None:
     assert flows.started("prod").out == "pkg.mod\n"
 
 
+@pytest.mark.parametrize("directory", ["flows", "."])
+def test_a_file_may_import_what_lies_beside_it_relatively(flows: Flows, directory: str) -> None:
+    """As under Prefect, whose loader takes a file for a package of what lies beside it."""
+    code = "from .beside import word\nfrom . import another\ndef f():\n    print(word, another.word)\n"
+    beside = {f"{directory}/beside.py": "word = 'pinned'\n", f"{directory}/another.py": "word = 'too'\n"}
+    flows.commit("Flow", **{f"{directory}/a.py": code}, **beside)
+    flows.deploy(entrypoint=f"{directory}/a.py:f")
+    flows.write(f"{directory}/beside.py", "word = 'newer'\n")
+    assert flows.started("prod").out == "pinned too\n"
+
+
 def test_a_module_is_never_taken_from_elsewhere(flows: Flows) -> None:
     flows.commit("Flow", **{"src/pkg/mod.py": "from pkg.other import word\ndef my_flow():\n    print(word)\n"})
     flows.commit("Word", **{"src/pkg/other.py": "word = 'pinned'\n", "src/pkg/__init__.py": ""})

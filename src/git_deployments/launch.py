@@ -70,7 +70,10 @@ def _from_file(path: str) -> Any:
     name = os.path.splitext(os.path.basename(path))[0]
     if not name.isidentifier() or name in sys.modules or name in getattr(sys, "stdlib_module_names", ()):
         name = "__flow__"
-    spec = importlib.util.spec_from_file_location(name, os.path.abspath(path))
+    # As Prefect loads it: `from .beside import …` finds what lies beside the file, whether or not that is a package.
+    file = os.path.abspath(path)
+    beside = [os.path.dirname(file), os.getcwd()]
+    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=beside)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
