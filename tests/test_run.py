@@ -614,6 +614,32 @@ def test_a_signal_ends_the_child_and_leaves_nothing(flows: Flows, tmp_path: Path
     assert flows.leftovers() == []
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_is_ignored_stays_so(flows: Flows, tmp_path: Path, number: int) -> None:
+    """`nohup git deployments run …` outlives its terminal."""
+    started, heard = tmp_path / "started", tmp_path / "heard"
+    body = (
+        "import pathlib, time\n"
+        "def my_flow():\n"
+        f"    pathlib.Path({str(started)!r}).touch()\n"
+        f"    while not pathlib.Path({str(heard)!r}).exists():\n"
+        "        time.sleep(0.05)\n"
+    )
+    flows.commit("Flow", **{"example.py": body})
+    flows.deploy(entrypoint="example.py:my_flow")
+    code = f"import signal; signal.signal({int(number)}, signal.SIG_IGN); from git_deployments import cli; cli.main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "run", "prod", "-q"], cwd=flows.path, start_new_session=True
+    )
+    _wait_for(started)
+    os.killpg(process.pid, number)
+    time.sleep(0.2)
+    heard.touch()
+    assert process.wait(20) == 0
+    assert flows.leftovers() == []
+
+
 def _wait_for(path: Path) -> None:
     for _ in range(400):
         if path.exists():

@@ -270,7 +270,9 @@ _ENDINGS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 @contextmanager
 def _passing_signals_to(child: _Child) -> Iterator[None]:
     """While it lasts, what ends a program ends the child first, so that everything is taken away."""
-    before = {number: signal.signal(number, child.hear) for number in _ENDINGS}
+    # What is ignored stays so, for the child, too: so does nohup.
+    heard = [number for number in _ENDINGS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, child.hear) for number in heard}
     try:
         yield
     finally:
