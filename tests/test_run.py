@@ -640,6 +640,23 @@ def test_a_signal_that_is_ignored_stays_so(flows: Flows, tmp_path: Path, number:
     assert flows.leftovers() == []
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="POSIX signals")
+@pytest.mark.parametrize("shell", [False, True])
+def test_a_signal_ends_a_pull_step_and_leaves_nothing(flows: Flows, tmp_path: Path, shell: bool) -> None:
+    """Whoever cancels a job does not wait for the hour that a step still takes."""
+    script = f"sh -c 'echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/started; exec sleep 60'"
+    step = {f"{STEPS}.run_shell_script": {"script": f"exec {script}" if shell else script, "shell": shell}}
+    flows.versions(1, pull=[step])
+    code = "from git_deployments import cli; cli.main()"
+    process = subprocess.Popen([sys.executable, "-c", code, "run", "prod", "-q"], cwd=flows.path)
+    _wait_for(tmp_path / "started")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 130
+    assert flows.leftovers() == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "started").read_text()), 0)
+
+
 def _wait_for(path: Path) -> None:
     for _ in range(400):
         if path.exists():

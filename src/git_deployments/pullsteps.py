@@ -37,6 +37,8 @@ KNOWN = (*CLONES, "set_working_directory", "run_shell_script", "pip_install_requ
 _RESERVED = ("id", "requires")
 _ACCESS = ("access_token", "credentials")
 """What a clone needs only where the commit is not here already, so only there it must be known."""
+_GRACE = 5
+"""Seconds that a step has to end by itself where the run is ended."""
 _TEMPLATE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 
 
@@ -315,17 +317,33 @@ class _Work:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             return 127, "", f"{command[0] if isinstance(command, list) else 'the shell'}: {reason}"
-        with process:
-            assert process.stdout
-            assert process.stderr
-            complaints: list[str] = []
-            tell = self.around.tell if stream else _unheard
-            listener = threading.Thread(target=_copy, args=(process.stderr, complaints, tell))
-            listener.start()
-            said: list[str] = []
+        assert process.stdout
+        assert process.stderr
+        complaints: list[str] = []
+        tell = self.around.tell if stream else _unheard
+        listener = threading.Thread(target=_copy, args=(process.stderr, complaints, tell), daemon=True)
+        listener.start()
+        said: list[str] = []
+        try:
             _copy(process.stdout, said, tell)
             listener.join()
+            process.wait()
+        except BaseException:
+            _end(process)
+            raise
+        process.stdout.close()
+        process.stderr.close()
         return process.returncode, "".join(said), "".join(complaints)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End what a step started. Its pipes stay open: closing one would wait for whoever still reads or writes it."""
+    process.terminate()
+    try:
+        process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _copy(stream: IO[str], kept: list[str], tell: Callable[[str], None]) -> None:
