@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -655,6 +656,27 @@ def test_a_signal_ends_a_pull_step_and_leaves_nothing(flows: Flows, tmp_path: Pa
     assert flows.leftovers() == []
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "started").read_text()), 0)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="POSIX signals")
+@pytest.mark.parametrize("code", [0, 7])
+def test_one_more_interrupt_while_all_is_taken_away_leaves_nothing(flows: Flows, tmp_path: Path, code: int) -> None:
+    """A terminal's ^C reaches every program of the run, and impatient hands press it twice."""
+    git = shutil.which("git")
+    wrapper = tmp_path / "bin" / "git"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\ncase "$*" in *"worktree remove"*) kill -INT 0;; esac\nexec {git} "$@"\n')
+    wrapper.chmod(0o755)
+    flows.commit("Flow", **{"example.py": f"def my_flow():\n    raise SystemExit({code})\n"})
+    flows.deploy(entrypoint="example.py:my_flow")
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from git_deployments import cli; cli.main()", "run", "prod", "-q"],
+        cwd=flows.path,
+        env={**os.environ, "PATH": f"{wrapper.parent}{os.pathsep}{os.environ['PATH']}"},
+        start_new_session=True,
+    )
+    assert process.wait(20) == code
+    assert flows.leftovers() == []
 
 
 def _wait_for(path: Path) -> None:

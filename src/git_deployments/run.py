@@ -176,7 +176,7 @@ def here(repository: Repository, plan_: Plan, python: str, tell: Callable[[str],
     """
     environment = {**untied(repository.environment), **plan_.variables}
     child = _Child()
-    with _passing_signals_to(child), Scratch(repository) as scratch:
+    with _passing_signals_to(child), Scratch(repository) as scratch, _then_undisturbed():
         around = Surroundings(repository, plan_.version, scratch, environment, python, tell)
         code = bring(plan_.steps, around)
         directory, file = _entry_file(plan_, code)
@@ -278,6 +278,16 @@ def _passing_signals_to(child: _Child) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _then_undisturbed() -> Iterator[None]:
+    """What comes after takes everything away: one more ^C must end neither it nor the git that it runs."""
+    try:
+        yield
+    finally:
+        for number in _ENDINGS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 # Running in a container
