@@ -292,6 +292,53 @@ def test_what_is_installed_from_the_work_tree_comes_from_the_commit(flows: Flows
     assert flows.started("prod", PYTHONPATH=str(flows.path / "lib")).out == "1\n"
 
 
+FINDER = """
+import sys
+from importlib.util import spec_from_file_location
+from pathlib import Path
+
+MAPPING = {"helper": %r}
+
+
+class _EditableFinder:
+    @classmethod
+    def find_spec(cls, fullname, path=None, target=None):
+        for package, place in MAPPING.items():
+            file = Path(place, "__init__.py")
+            if fullname == package and file.exists():
+                return spec_from_file_location(fullname, file)
+        return None
+
+
+sys.meta_path.append(_EditableFinder)
+"""
+"""What setuptools writes for `pip install -e` of a package beside the project's other files, in short."""
+
+
+def test_what_a_finder_imports_from_the_work_tree_comes_from_the_commit(flows: Flows, tmp_path: Path) -> None:
+    code = "import helper\ndef f():\n    print(helper.word)\n"
+    flows.commit("Flow", **{"flows/a.py": code, "lib/helper/__init__.py": "word = 1\n"})
+    flows.deploy(entrypoint="flows/a.py:f")
+    flows.write("lib/helper/__init__.py", "word = 2\n")
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "__editable___helper_1_finder.py").write_text(FINDER % str(flows.path / "lib" / "helper"))
+    (site / "sitecustomize.py").write_text("import __editable___helper_1_finder\n")
+    assert flows.started("prod", PYTHONPATH=str(site)).out == "1\n"
+
+
+def test_what_is_installed_from_another_work_tree_comes_from_the_commit(flows: Flows, tmp_path: Path) -> None:
+    """One virtual environment often serves all work trees of a repository."""
+    code = "import helper\ndef f():\n    print(helper.word)\n"
+    flows.commit("Flow", **{"flows/a.py": code, "lib/helper.py": "word = 1\n"})
+    flows.deploy(entrypoint="flows/a.py:f")
+    other = Flows(tmp_path / "other")
+    flows.git("worktree", "add", "-q", str(other.path))
+    other.capture = flows.capture
+    flows.write("lib/helper.py", "word = 2\n")
+    assert other.started("prod", PYTHONPATH=str(flows.path / "lib")).out == "1\n"
+
+
 @pytest.mark.parametrize(
     ("code", "printed"),
     [

@@ -3,7 +3,7 @@
 It runs as a file or with `-c`, in a Python that need not have this package: so it imports nothing
 but the standard library, and its one argument says everything, as JSON or as the path of a file of it:
 `entrypoint`, `parameters`, `file` (that the function must come from; empty: from anywhere), `moved`
-(the user's work tree and what stands for it in this run; empty: nothing does).
+(each work tree of the user's and what stands for it in this run; those within others first).
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ def main() -> None:
     if not colon:
         place, _, name = name.rpartition(".")
     is_file = place.endswith(".py") or not all(part.isidentifier() for part in place.split("."))
-    if order["moved"]:
-        _move_path(*order["moved"])
+    _move_imports(order["moved"])
     sys.path[:0] = _first_places(place if is_file else "", order["file"])
     sys.argv[:] = [place]
     try:
@@ -47,14 +46,32 @@ def main() -> None:
         sys.exit(1)
 
 
-def _move_path(old: str, new: str) -> None:
-    """What is installed from the user's work tree is imported from this run's code."""
+def _move_imports(moved: list[list[str]]) -> None:
+    """What is installed from a work tree of the user's is imported from this run's code."""
     for at, entry in enumerate(sys.path):
-        there = os.path.realpath(entry) if entry else ""
+        there = _moved(entry, moved) if entry else None
+        if there and os.path.isdir(there):
+            sys.path[at] = there
+    # Where a directory on the path would show too much, setuptools installs a finder that looks into these.
+    for name, module in list(sys.modules.items()):
+        if not name.startswith("__editable__"):
+            continue
+        places = getattr(module, "MAPPING", {})
+        for package, place in places.items():
+            there = _moved(place, moved)
+            if there and (os.path.isdir(there) or os.path.isfile(there + ".py")):
+                places[package] = there
+        for several in getattr(module, "NAMESPACES", {}).values():
+            several[:] = [_moved(place, moved) or place for place in several]
+
+
+def _moved(place: str, moved: list[list[str]]) -> str | None:
+    """What stands for a place of a work tree in this run; None for any other place."""
+    there = os.path.realpath(place)
+    for old, new in moved:
         if there == old or there.startswith(old + os.sep):
-            moved = os.path.normpath(os.path.join(new, os.path.relpath(there, old)))
-            if os.path.isdir(moved):
-                sys.path[at] = moved
+            return os.path.normpath(os.path.join(new, os.path.relpath(there, old)))
+    return None
 
 
 def _first_places(script: str, file: str) -> list[str]:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NamedTuple
 
-from git_deployments import launch, yamltext
+from git_deployments import launch, worktree, yamltext
 from git_deployments.errors import DeploymentsError
 from git_deployments.history import State, properties, settings
 from git_deployments.model import Json, Version
@@ -214,10 +214,13 @@ def _entry_file(plan_: Plan, code: Code) -> tuple[str, str]:
     )
 
 
-def _moved(repository: Repository, code: Code) -> list[str]:
-    """What is installed from the user's work tree is taken from the run's."""
-    top = repository.layout.top
-    return [os.path.realpath(top), code.root] if top and code.root else []
+def _moved(repository: Repository, code: Code) -> list[list[str]]:
+    """What is installed from a work tree of the user's, this or another, is taken from the run's."""
+    root = code.root
+    if root is None:
+        return []
+    tops = {os.path.realpath(top) for top in worktree.tops(repository)} - {root}
+    return [[top, root] for top in sorted(tops, key=len, reverse=True)]
 
 
 def python_of(environment: Mapping[str, str], named: str | None) -> str:

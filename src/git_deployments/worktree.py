@@ -14,7 +14,7 @@ from types import TracebackType
 
 from git_deployments.checkout import default_remote, present
 from git_deployments.errors import DeploymentsError
-from git_deployments.git import Git, GitFailed, at
+from git_deployments.git import Git, GitFailed, at, text
 from git_deployments.model import Version
 from git_deployments.names import shown
 from git_deployments.refs import source_ref
@@ -109,6 +109,14 @@ def add(repository: Repository, directory: str, commit: str) -> None:
     # A sparse work tree hands its patterns down, and later commands in the new one would follow them.
     if "true" in repository.config.get("core.sparsecheckout", ()):
         inside(repository, path).ask("sparse-checkout", "disable")
+
+
+def tops(repository: Repository) -> list[str]:
+    """The directories of all work trees of this repository."""
+    out = text(repository.git.run("worktree", "list", "--porcelain"))
+    found = [line.removeprefix("worktree ") for line in out.split("\n") if line.startswith("worktree ")]
+    top = repository.layout.top
+    return [*found, top] if top else found
 
 
 def inside(repository: Repository, directory: str) -> Git:
