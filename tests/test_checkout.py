@@ -65,6 +65,24 @@ def test_a_sparse_work_tree_does_not_hand_down_what_it_leaves_out(versions: Proj
     assert not (versions.path / "b").exists()
 
 
+def test_a_work_tree_that_is_sparse_the_old_way_keeps_its_configuration(versions: Project) -> None:
+    """Without a configuration of each work tree's own, there is one for all of them."""
+    versions.commit("Folders", **{"a/file": "a\n", "b/file": "b\n"})
+    versions.deploy("d4")
+    versions.git("config", "core.sparseCheckout", "true")
+    (versions.path / ".git" / "info").mkdir(exist_ok=True)
+    versions.write(".git/info/sparse-checkout", "/a/\n")
+    versions.git("read-tree", "-mu", "HEAD")
+    before = versions.git("config", "--local", "--list")
+    versions.ok("checkout", "prod", "../whole")
+    whole = Repository(versions.path.parent / "whole")
+    whole.git("checkout", "HEAD~1")
+    whole.git("checkout", "-")
+    assert (whole.path / "b" / "file").exists()
+    assert not (versions.path / "b").exists()
+    assert versions.git("config", "--local", "--list") == before
+
+
 def test_a_replaced_commit_is_checked_out_as_it_was(versions: Project) -> None:
     """Its id would not tell: git shows the replacement under the id of what it replaces."""
     first = versions.git("rev-parse", "refs/deployments/etl/prod/versions/1:source")

@@ -106,8 +106,9 @@ def add(repository: Repository, directory: str, commit: str) -> None:
         raise DirectoryTaken(f"{shown(directory)} exists already; name a directory that does not")
     repository.git.run(*_PLAIN, "worktree", "add", "--quiet", "--detach", path, commit)
     check(inside(repository, path), commit)
-    # A sparse work tree hands its patterns down, and later commands in the new one would follow them.
-    if "true" in repository.config.get("core.sparsecheckout", ()):
+    # A sparse work tree whose configuration is its own hands that down, and later commands in the new one would follow.
+    # Where all share one, nothing is handed down, and this would write into it.
+    if all("true" in repository.config.get(key, ()) for key in ("core.sparsecheckout", "extensions.worktreeconfig")):
         inside(repository, path).ask("sparse-checkout", "disable")
 
 
