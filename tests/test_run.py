@@ -163,6 +163,33 @@ def test_a_clone_of_another_branch_of_this_repository_is_refused(flows: Flows) -
     assert "branch 'release' is not the one that v1 was deployed from ('main')" in line
 
 
+@pytest.mark.parametrize("inactive", [False, True])
+def test_submodules_come_without_a_word_in_the_users_configuration(
+    flows: Flows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inactive: bool
+) -> None:
+    config = {"COUNT": "1", "KEY_0": "protocol.file.allow", "VALUE_0": "always"}
+    for key, value in config.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{key}", value)
+    for name, inner in (("deep", None), ("middle", "deep")):
+        subprocess.run(["git", "init", "-q", "-b", "main", str(tmp_path / name)], check=True)
+        module = Repository(tmp_path / name)
+        if inner:
+            module.git("submodule", "--quiet", "add", str(tmp_path / inner), inner)
+        module.commit("Module", **{f"{name}.py": f"word = {name!r}\n"})
+    flows.git("submodule", "--quiet", "add", str(tmp_path / "middle"), "lib")
+    flows.git("submodule", "--quiet", "deinit", "-f", "lib")
+    if inactive:
+        flows.git("config", "submodule.lib.active", "false")
+    code = "from lib.middle import word as a\nfrom lib.deep.deep import word as b\ndef f():\n    print(a, b)\n"
+    clone = {"repository": str(flows.path), "commit_sha": "{{ $SHA }}", "include_submodules": True}
+    flows.manifest(entrypoint="example.py:f", pull=[{f"{STEPS}.git_clone": clone}])
+    flows.ok("deploy", SHA=flows.commit("Flow", **{"example.py": code}))
+    before = flows.git("config", "--local", "--list")
+    assert flows.started("prod").out == "middle deep\n"
+    assert flows.git("config", "--local", "--list") == before
+    assert flows.leftovers() == []
+
+
 @pytest.fixture
 def library(tmp_path: Path) -> Repository:
     """Another repository, with two commits of a flow file."""

@@ -215,8 +215,7 @@ class _Work:
         else:
             worktree.clone(self.around.repository, url, commit, branch, directory, self._token(step, url))
         if arguments.get("include_submodules"):
-            inside = worktree.inside(self.around.repository, directory)
-            inside.run("submodule", "--quiet", "update", "--init", "--recursive")
+            worktree.bring_submodules(self.around.repository, directory)
         return {"directory": name}
 
     def _token(self, step: Step, url: str) -> str | None:

@@ -125,6 +125,18 @@ def inside(repository: Repository, directory: str) -> Git:
     return at(directory, untied(repository.environment))
 
 
+def bring_submodules(repository: Repository, directory: str) -> None:
+    """The submodules of what is checked out there, and theirs. Raises `GitFailed`.
+
+    All are active for this once: `--init` would write them into the configuration that all work trees share.
+    """
+    git = inside(repository, directory)
+    paths = git.line("config", "--file=.gitmodules", "--name-only", "--get-regexp", r"^submodule\..*\.path$") or ""
+    keys = ["submodule.active=.", *(f"{key.removesuffix('path')}active=true" for key in paths.splitlines())]
+    active = [word for key in keys for word in ("-c", key)]
+    git.run(*active, "submodule", "--quiet", "update", "--checkout", "--recursive")
+
+
 def check(git: Git, commit: str) -> None:
     """Raise `WrongCommit` unless HEAD is this very commit."""
     head = git.line("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
