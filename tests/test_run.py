@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -21,6 +23,7 @@ from git_deployments.record import Draft
 from git_deployments.store import Wish, deploying, write
 
 from .conftest import Project, Repository, Result
+from .test_sync_http import Server, serving
 
 STEPS = "prefect.deployments.steps"
 FLOW = """
@@ -234,6 +237,60 @@ def test_a_token_of_a_clone_step_is_never_shown(flows: Flows) -> None:
     line = flows.fatal("run", "prod", "-q", CLONE_WITH="user:not-to-be-seen")
     assert "https://127.0.0.1:9/my-org/other.git does not give its default branch" in line
     assert "not-to-be-seen" not in line
+
+
+class Watching(Server):
+    """A server that asks for a password, and looks at the command lines of all programs while a client waits for it."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.locked = True
+        self.tls: ssl.SSLContext | None = None
+        self.command_lines = ""
+
+    def get_request(self) -> tuple[Any, Any]:
+        connection, address = super().get_request()
+        self.command_lines += subprocess.run(["ps", "-A", "-ww", "-o", "args="], capture_output=True, text=True).stdout
+        return (self.tls.wrap_socket(connection, server_side=True) if self.tls else connection), address
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="command lines are seen with ps")
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_what_opens_another_repository_reaches_neither_disk_nor_command_line(
+    flows: Flows, library: Repository, tmp_path: Path, scheme: str
+) -> None:
+    if scheme == "https" and shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate")
+    with serving(tmp_path, Watching) as server:
+        assert isinstance(server, Watching)
+        url = f"{scheme}://127.0.0.1:{server.server_address[1]}/library/.git"
+        clone: dict[str, Any] = {"repository": url, "access_token": "{{ $OPENS }}"}
+        if scheme == "https":
+            server.tls = _certified(tmp_path)
+        else:
+            clone = {"repository": url.replace("://", "://{{ $OPENS }}@")}
+        clone["commit_sha"] = library.git("rev-parse", "HEAD~1")
+        files = "import pathlib\nfor file in pathlib.Path('..').rglob('*'):\n    "
+        look = f"{files}assert not file.is_file() or b'secret' not in file.read_bytes(), file\n"
+        script = shlex.join([sys.executable, "-c", look])
+        steps = [{f"{STEPS}.git_clone": clone}, {f"{STEPS}.run_shell_script": {"script": '"$LOOK"', "shell": True}}]
+        (tmp_path / "look").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "look").chmod(0o755)
+        flows.manifest(flow_name="f", entrypoint="example.py:my_flow", pull=steps, parameter_openapi_schema={})
+        flows.ok("deploy", "--runtime-env", "OPENS", "--runtime-env", "LOOK")
+        done = flows.started("prod", "-q", OPENS="ada:secret", LOOK=str(tmp_path / "look"), GIT_SSL_NO_VERIFY="1")
+    assert (done.code, json.loads(done.out)["version"]) == (0, 101), done
+    assert "git-remote-http" in server.command_lines
+    assert "secret" not in server.command_lines
+
+
+def _certified(folder: Path) -> ssl.SSLContext:
+    """For a server of one test: who asks must not verify it."""
+    words = "req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=127.0.0.1 -keyout key.pem -out certificate.pem"
+    subprocess.run(["openssl", *words.split()], cwd=folder, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    return context
 
 
 def test_a_commit_that_a_clone_lacks_is_fetched(flows: Flows, tmp_path: Path) -> None:

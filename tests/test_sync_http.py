@@ -108,9 +108,9 @@ class Request(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(root: Path) -> Iterator[Server]:
+def serving(root: Path, kind: type[Server] = Server) -> Iterator[Server]:
     """A server on a free port while the block runs."""
-    server = Server(root)
+    server = kind(root)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

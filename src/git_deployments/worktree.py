@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from types import TracebackType
+from urllib.parse import unquote
 
 from git_deployments.checkout import default_remote, present
 from git_deployments.errors import DeploymentsError
@@ -19,7 +21,7 @@ from git_deployments.model import Version
 from git_deployments.names import shown
 from git_deployments.refs import source_ref
 from git_deployments.repository import Repository
-from git_deployments.source import without_credentials
+from git_deployments.source import address_parts, without_credentials
 
 _PLAIN = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.sparseCheckout=false", "-c", "advice.detachedHead=false")
 """No hook of the user's runs, and the whole commit is checked out."""
@@ -176,36 +178,43 @@ def clone(
 ) -> None:
     """Another repository's code: at `commit`, else at the tip of `branch`, else of its default branch.
 
-    `token`: what stands before the host of an https URL; it reaches neither disk nor command line.
-    Raises `DirectoryTaken`, `CodeMissing`, `WrongCommit`.
+    `token`: USER:PASSWORD, or a token alone, for an https URL; neither it nor what the URL itself holds
+    reaches disk or command line. Raises `DirectoryTaken`, `CodeMissing`, `WrongCommit`.
     """
     if os.path.lexists(directory):
         raise DirectoryTaken(f"{shown(directory)} exists already; clone into another clone_directory_name")
     os.makedirs(directory)
     git = inside(repository, directory)
     git.run("init", "--quiet", *(("--object-format=sha256",) if commit and len(commit) == 64 else ()))
-    git.run("remote", "add", "origin", url)
+    plain = without_credentials(url)
+    git.run("remote", "add", "origin", plain)
     wanted = commit or (f"refs/heads/{branch}" if branch else "HEAD")
     try:
         _fetch_one(_knowing(git, url, token), wanted, commit)
     except GitFailed as failure:
         what = f"commit {commit}" if commit else f"branch {branch}" if branch else "its default branch"
-        reason = str(failure).replace(f"{token}@", "") if token else str(failure)
-        raise CodeMissing(f"{shown(without_credentials(url))} does not give {shown(what)}: {reason}") from None
+        raise CodeMissing(f"{shown(plain)} does not give {shown(what)}: {failure}") from None
     git.run(*_PLAIN, "checkout", "--quiet", "--detach", commit or "FETCH_HEAD")
     if commit:
         check(git, commit)
 
 
 def _knowing(git: Git, url: str, token: str | None) -> Git:
-    """git that writes a token into the URL when it talks to the server (git manual, GIT_CONFIG_COUNT)."""
-    if not token or not url.startswith("https://"):
+    """git that tells the host of a URL who we are (git manual, http.extraHeader and GIT_CONFIG_COUNT).
+
+    In the URL it would stand in the process list: git hands that on to a program of its own.
+    """
+    prefix, authority, _ = address_parts(url)
+    userinfo, _, host = authority.rpartition("@")
+    known = token if token and prefix == "https://" else unquote(userinfo)
+    if not known or prefix.lower() not in ("https://", "http://"):
         return git
+    basic = b64encode((known if ":" in known else f"{known}:").encode()).decode()
     count = int(git.environment.get("GIT_CONFIG_COUNT") or 0)
     more = {
         "GIT_CONFIG_COUNT": str(count + 1),
-        f"GIT_CONFIG_KEY_{count}": f"url.https://{token}@{url.removeprefix('https://')}.insteadOf",
-        f"GIT_CONFIG_VALUE_{count}": url,
+        f"GIT_CONFIG_KEY_{count}": f"http.{prefix}{host}/.extraHeader",
+        f"GIT_CONFIG_VALUE_{count}": f"Authorization: Basic {basic}",
     }
     return git._replace(environment={**git.environment, **more})
 
