@@ -284,6 +284,25 @@ def test_what_opens_another_repository_reaches_neither_disk_nor_command_line(
     assert "secret" not in server.command_lines
 
 
+def test_what_opens_a_repository_opens_its_submodules(flows: Flows, library: Repository, tmp_path: Path) -> None:
+    """As under Prefect: they are often as private as what they belong to."""
+    subprocess.run(["git", "init", "-q", "-b", "main", str(tmp_path / "beside")], check=True)
+    Repository(tmp_path / "beside").commit("Module", **{"module.py": "word = 'beside'\n"})
+    library.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(tmp_path / "beside"), "inner")
+    library.git("config", "--file", ".gitmodules", "submodule.inner.url", "../../beside/.git")
+    library.commit("Module", **{"example.py": "from inner.module import word\ndef f():\n    print(word)\n"})
+    with serving(tmp_path) as server:
+        server.locked = True
+        url = f"{server.url.replace('://', '://{{ $OPENS }}@')}/library/.git"
+        clone = {"repository": url, "commit_sha": library.git("rev-parse", "HEAD"), "include_submodules": True}
+        flows.commit("Flow")
+        flows.manifest(
+            flow_name="f", entrypoint="example.py:f", pull=[{f"{STEPS}.git_clone": clone}], parameter_openapi_schema={}
+        )
+        flows.ok("deploy", "--runtime-env", "OPENS")
+        assert flows.started("prod", "-q", OPENS="ada:secret").out == "beside\n"
+
+
 def _certified(folder: Path) -> ssl.SSLContext:
     """For a server of one test: who asks must not verify it."""
     words = "req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=127.0.0.1 -keyout key.pem -out certificate.pem"

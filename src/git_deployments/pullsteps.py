@@ -209,13 +209,15 @@ class _Work:
         ours = self._is_here(url)
         if commit is None and ours:
             commit = self._pinned(step, branch)
+        token = None
         if commit and self._obtained(commit, ours):
             self.around.scratch.worktree(directory, commit)
             self.root, self.commit = directory, commit
         else:
-            worktree.clone(self.around.repository, url, commit, branch, directory, self._token(step, url))
+            token = self._token(step, url)
+            worktree.clone(self.around.repository, url, commit, branch, directory, token)
         if arguments.get("include_submodules"):
-            worktree.bring_submodules(self.around.repository, directory)
+            worktree.bring_submodules(self.around.repository, directory, url, token)
         return {"directory": name}
 
     def _token(self, step: Step, url: str) -> str | None:

@@ -127,8 +127,10 @@ def inside(repository: Repository, directory: str) -> Git:
     return at(directory, untied(repository.environment))
 
 
-def bring_submodules(repository: Repository, directory: str) -> None:
-    """The submodules of what is checked out there, and theirs. Raises `GitFailed`.
+def bring_submodules(repository: Repository, directory: str, url: str, token: str | None) -> None:
+    """The submodules of what is checked out there, and theirs; who may read a clone of `url` may read those beside it.
+
+    Raises `GitFailed`.
 
     All are active for this once: `--init` would write them into the configuration that all work trees share.
     """
@@ -136,7 +138,7 @@ def bring_submodules(repository: Repository, directory: str) -> None:
     paths = git.line("config", "--file=.gitmodules", "--name-only", "--get-regexp", r"^submodule\..*\.path$") or ""
     keys = ["submodule.active=.", *(f"{key.removesuffix('path')}active=true" for key in paths.splitlines())]
     active = [word for key in keys for word in ("-c", key)]
-    git.run(*active, "submodule", "--quiet", "update", "--checkout", "--recursive")
+    _knowing(git, url, token).run(*active, "submodule", "--quiet", "update", "--checkout", "--recursive")
 
 
 def check(git: Git, commit: str) -> None:
