@@ -521,6 +521,25 @@ def test_parameters_are_validated_before_anything_runs(flows: Flows) -> None:
     assert "given twice" in flows.fatal("run", "prod", "-p", "count=1", "-p", "count=2")
 
 
+@pytest.mark.parametrize(
+    ("signature", "given", "printed"),
+    [
+        ("**more", {"more": {"x": 1}}, {"more": {"x": 1}}),
+        ("a, b=2, *rest, c=3, **more", {"a": 1, "rest": [8, 9], "more": {"x": 1}}, {"b": 2, "rest": [8, 9], "c": 3}),
+        ("a, /, b", {"b": 2, "a": 1}, {"a": 1, "b": 2}),
+        ("a=1, **more", {"a": 5, "more": {}}, {"a": 5, "more": {}}),
+    ],
+)
+def test_every_kind_of_parameter_is_given_as_prefect_gives_it(
+    flows: Flows, signature: str, given: Json, printed: dict[str, Json]
+) -> None:
+    body = "print(json.dumps({name: value for name, value in locals().items()}))"
+    flows.commit("Flow", **{"example.py": f"import json\ndef my_flow({signature}):\n    {body}\n"})
+    flows.deploy(entrypoint="example.py:my_flow", parameters=given)
+    said = flows.said("prod")
+    assert {key: said[key] for key in printed} == printed
+
+
 def test_what_a_flow_requires_must_be_given(flows: Flows) -> None:
     flows.commit("Flow", **{"example.py": "def my_flow(day: str):\n    print(day)\n"})
     flows.deploy(entrypoint="example.py:my_flow")

@@ -40,7 +40,7 @@ def main() -> None:
         _check_file(found, order["file"])
         for part in name.split("."):
             found = getattr(found, part)
-        _finish(found(**order["parameters"]))
+        _finish(_call(found, order["parameters"]))
     except Exception as error:
         _tell(error)
         sys.exit(1)
@@ -103,6 +103,26 @@ def _check_file(module: Any, expected: str) -> None:
     found = getattr(module, "__file__", None) or "elsewhere"
     if expected and os.path.realpath(found) != os.path.realpath(expected):
         raise ImportError(f"the entrypoint was imported from {found} and not from the version's code, {expected}")
+
+
+def _call(function: Any, parameters: dict[str, Any]) -> Any:
+    """As Prefect calls a flow: what `*rest` and `**more` take is given under these names."""
+    try:
+        bound = inspect.signature(function).bind_partial()
+    except (TypeError, ValueError):  # it says nothing of what it takes
+        return function(**parameters)
+    known = bound.signature.parameters
+    if not any(known[name].kind in _NOT_BY_NAME for name in parameters if name in known):
+        return function(**parameters)
+    bound.arguments.update({name: value for name, value in parameters.items() if name in known})
+    bound.apply_defaults()
+    others = {name: value for name, value in parameters.items() if name not in known}
+    return function(*bound.args, **bound.kwargs, **others)
+
+
+_NOT_BY_NAME = (
+    inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD,
+)  # fmt: skip
 
 
 def _finish(result: Any) -> None:
