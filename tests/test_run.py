@@ -611,6 +611,15 @@ def test_pull_steps_run_in_order(flows: Flows) -> None:
     assert flows.leftovers() == []
 
 
+def test_a_step_stands_in_the_code_and_not_where_the_user_does(flows: Flows) -> None:
+    flows.commit("Flow", **{"sub/word": "pinned\n", "sub/example.py": "def my_flow():\n    pass\n"})
+    script = {"script": "cat $PWD/word", "directory": "sub", "expand_env_vars": True}
+    flows.deploy(entrypoint="sub/example.py:my_flow", pull=[{f"{STEPS}.run_shell_script": script}])
+    flows.write("word", "the user's\n")
+    result = flows.started("prod", PWD=str(flows.path))
+    assert (result.code, result.err.splitlines()[-1]) == (0, "pinned")
+
+
 def test_requirements_are_installed_with_the_runs_python(flows: Flows, tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\n[ "$2" = pip ] && echo "$PWD: $@" && exit\nexec {sys.executable} "$@"\n')

@@ -280,9 +280,11 @@ class _Work:
 
     def _run_shell_script(self, step: Step, arguments: Mapping[str, Json]) -> dict[str, Json]:
         more = arguments.get("env")
-        environment = {**self.around.environment, **texts(more if isinstance(more, dict) else {})}
         directory = os.path.join(self.directory, _text(step, arguments, "directory") or "")
         _check_directory(directory, step.said, directory)
+        # The one that we were given leads to the user's own files.
+        here = {"PWD": os.path.normpath(directory)}
+        environment = {**self.around.environment, **here, **texts(more if isinstance(more, dict) else {})}
         out, err = "", ""
         for command in _commands(step, arguments, environment):
             code, said, complained = self._ran(
