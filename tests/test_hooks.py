@@ -139,6 +139,22 @@ def test_a_relative_path_for_hooks_begins_where_a_push_looks(versions: Project, 
     assert "pre-receive: removed" in versions.ok("hook", "install", "--remove").out
 
 
+@pytest.mark.parametrize("template", ["--template=", "--quiet"])
+@pytest.mark.parametrize(("shared", "mode"), [("group", 0o755), ("0660", 0o750), ("umask", 0o700)])
+def test_whoever_may_push_may_run_the_hooks(tmp_path: Path, template: str, shared: str, mode: int) -> None:
+    """git passes over a hook that it may not run, with a hint and no more, so nobody would be guarded against."""
+    hub = Project(tmp_path / "hub.git")
+    before = os.umask(0o002 if shared == "group" else 0o077)
+    try:
+        subprocess.run(["git", "init", "-q", "--bare", f"--shared={shared}", template, str(hub.path)], check=True)
+        os.umask(0o077)
+        hub.ok("hook", "install")
+    finally:
+        os.umask(before)
+    for path in (hub.path / "hooks", *(hub.path / "hooks" / name for name in ("pre-receive", "post-receive"))):
+        assert path.stat().st_mode & 0o755 == mode, path
+
+
 def test_code_alone_starts_no_python_and_a_lost_program_refuses_deployments(team: Team) -> None:
     path = team.hub.path / "hooks" / "pre-receive"
     program = str(Path(sys.executable).with_name("git-deployments"))

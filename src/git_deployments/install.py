@@ -7,6 +7,7 @@ alone pays nothing: the hook starts Python only where a push touches `refs/deplo
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -57,13 +58,16 @@ def install(repository: Repository) -> Iterator[str]:
         path = os.path.join(directory, hook)
         if os.path.lexists(path) and not _is_ours(path) and os.path.lexists(path + KEPT):
             raise Occupied(f"{shown(path)} would be kept as {hook}{KEPT}, but that is there too; move one of them away")
-    os.makedirs(directory, exist_ok=True)
+    home = os.stat(repository.layout.common_dir).st_mode
+    if not os.path.isdir(directory):
+        os.makedirs(directory)
+        os.chmod(directory, stat.S_IMODE(home))
     for hook in HOOKS:
         path = os.path.join(directory, hook)
         kept = os.path.lexists(path) and not _is_ours(path)
         if kept:
             _keep(path)
-        _write(path, _script(hook, program))
+        _write(path, _script(hook, program), _permissions(home))
         yield f"{shown(path)}: installed" + (f"; the hook that was there is kept as {hook}{KEPT}" if kept else "")
 
 
@@ -135,12 +139,19 @@ def _keep(path: str) -> None:
         os.rename(path, path + KEPT)
 
 
-def _write(path: str, script: str) -> None:
+def _permissions(home: int) -> int:
+    """Of a hook: whoever may enter the repository may run it. git passes over one that it may not run."""
+    enter = home & 0o011
+    return 0o700 | enter | enter << 2
+
+
+def _write(path: str, script: str, permissions: int) -> None:
     new = f"{path}.new"
     with suppress(FileNotFoundError):
         os.unlink(new)
     with open(
-        os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777), "w", encoding="utf-8", errors="surrogateescape"
+        os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o700), "w", encoding="utf-8", errors="surrogateescape"
     ) as stream:
         stream.write(script)
+    os.chmod(new, permissions)
     os.replace(new, path)
