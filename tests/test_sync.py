@@ -240,6 +240,27 @@ def test_deletion_travels_and_what_was_unpublished_is_kept(shared: Team) -> None
     assert shared.hub.live() == 4
 
 
+@pytest.mark.parametrize("ending", ["delete", "unlive"])
+@pytest.mark.parametrize("hold", [(), ("--hold",)])
+def test_a_rollback_to_what_others_took_from_live_leaves_no_event_that_a_guard_refuses(
+    shared: Team, ending: str, hold: tuple[str, ...]
+) -> None:
+    shared.hub.ok("hook", "install")
+    shared.bob.deploy("bob's")
+    shared.bob.ok("rollback", "prod", *hold)
+    if ending == "delete":
+        shared.ada.ok("delete", "prod", "-y", "--push")
+    else:
+        shared.ada.git("update-ref", "-d", LIVE)
+        shared.ada.ok("push")
+    told = shared.bob.run("pull").err
+    assert ("rollback from v4 to v3" in told) is (bool(hold) or ending == "unlive")
+    assert shared.bob.ok("fsck").out == ""
+    shared.bob.ok("push")
+    assert shared.hub.ok("fsck").out == ""
+    assert shared.hub.live() == shared.bob.live() == (None if ending == "delete" else 4)
+
+
 def test_a_delete_after_an_unpublished_deploy_takes_away_nothing_that_others_deployed(shared: Team) -> None:
     shared.bob.deploy("bob's")
     shared.bob.ok("delete", "prod", "-y", "-m", "not needed")

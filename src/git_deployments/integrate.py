@@ -424,6 +424,10 @@ class _Replay:
         back_to_base = self.base is not None and event.after is not None and event.after == self.base.after
         if left_unpublished and back_to_base:
             target = self.published_live
+            if target is None and event.action == "rollback":  # only an adopt may leave nothing live
+                if current or event.held:
+                    self._dispute(event, _move_in_words(event), _command(event, current, target))
+                return
         elif event.action == "adopt" and self._has_happened(event, target):
             return  # the other log has it
         elif event.action == "delete" and current is None:
