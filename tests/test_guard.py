@@ -577,6 +577,46 @@ def test_parents_that_git_does_not_see(hub: Hub) -> None:
     hub.refused(*push_v5(made, event), saying="a parent stands where git sees none")
 
 
+OTHERWISE = {
+    "nul": ("holds a NUL", "\n\nDeployment", "\n\nNumber: 1\n\0\n\nDeployment"),
+    "scissors": ("ends the message", "\n\nDep", "\n\nNumber: 1\n\n# " + "-" * 24 + " >8 " + "-" * 24 + "\n\nDep"),
+    "patch": ("ends the message", "\n\nDeployment", "\n\nNumber: 1\n---\n\nDeployment"),
+    "encoding": ("in another encoding", "\n\n", "\nencoding UTF-16BE\n\n"),
+}
+
+
+@pytest.mark.parametrize("case", OTHERWISE)
+def test_what_plain_git_reads_otherwise(near: Hub, case: str) -> None:
+    """Who asks plain git for the number of a version is told another one, or none."""
+    saying, old, new = OTHERWISE[case]
+
+    def forged(revision: str) -> str:
+        return store(near.ada, "commit", raw(near.ada, revision).replace(old, new, 1) + "\n")
+
+    made = forged(version(near.ada))
+    near.refused(*push_v5(made, deployed(near.ada, made)), saying=saying)
+    event = forged(moved(near.ada, 4))
+    near.refused(f"{event}:{LOG}", f"+{_v(near.ada, 4)}:{LIVE}", saying=saying)
+    near.hub.git("fetch", "-q", str(near.ada.path), event)
+    near.hub.git("update-ref", LOG, event)
+    near.hub.git("update-ref", LIVE, _v(near.ada, 4))
+    assert saying in near.hub.run("fsck").out
+    assert near.hub.ok("live", "prod").out == "4\n"
+
+
+def raw(project: Project, revision: str) -> str:
+    return project.git("cat-file", "commit", revision)
+
+
+def test_texts_that_look_like_the_end_of_a_message_are_pushed_all_the_same(near: Hub) -> None:
+    cut = "-" * 24 + " >8 " + "-" * 24
+    near.ada.manifest("d5")
+    near.ada.ok("deploy", "--version", cut, "-m", f"one\n---\n# {cut}\n{cut}\nx {cut}", "--push")
+    near.ada.ok("update", "prod", "description=d6", "--version", f"x {cut}", "-m", f"# {cut}", "--push")
+    assert near.hub.live() == 6
+    assert near.hub.ok("fsck").out == ""
+
+
 def test_a_ref_in_the_way_of_all_deployments(tmp_path: Path) -> None:
     guarded = bare(tmp_path / "hub.git")
     guarded.ok("hook", "install")

@@ -20,6 +20,7 @@ from git_deployments.codec import (
     TreeEntry,
     canonical_document,
     is_id,
+    misread,
     parse_document,
     parse_event,
     parse_tree,
@@ -355,6 +356,7 @@ _FEW = 32
 def version_problems(commit: Object, version: Version, documents: Documents) -> Iterator[str]:
     """Rules on one version commit alone. `documents` holds its tree and blobs by id."""
     yield from documents.damage(commit)
+    yield from filter(None, [misread(commit)])
     parents = tree_and_parents(commit)[1]
     if len(parents) > 1:
         yield "it has more than one parent"
@@ -498,6 +500,7 @@ def _found_in_log(state: State, newer: tuple[Object, Event], older: Event | None
 def _event_alone(commit: Object, event: Event, documents: Documents) -> Iterator[str]:
     """Rules on one event that need no other event."""
     yield from documents.damage(commit)
+    yield from filter(None, [misread(commit)])
     if event.tree not in documents.settings:
         documents.settings[event.tree] = _settings_problems(event.tree, documents)
     problems, paused = documents.settings[event.tree]

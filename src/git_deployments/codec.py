@@ -101,6 +101,28 @@ def harmless(text: str) -> str:
 _SCISSORS = "------------------------ >8 ------------------------"
 
 
+def misread(commit: Object) -> str | None:
+    """Why git reads something else in a commit than we do, as a clause; None for what we write.
+
+    It reads only up to a NUL and to what `harmless` takes from texts, and in the encoding that the header names.
+    """
+    head, _, message = commit.data.partition(b"\n\n")
+    if b"\0" in commit.data:
+        return "it holds a NUL, where git stops reading"
+    if b"\nencoding " in head:
+        return "it is in another encoding than UTF-8"
+    cut = _SCISSORS.encode() in message and any(map(_is_scissors, message.split(b"\n")))
+    if cut or message.startswith(b"---") or b"\n---" in message:
+        return "a line of its text ends the message for git"
+    return None
+
+
+def _is_scissors(line: bytes) -> bool:
+    """A comment of one word, whatever comments begin with (git manual, core.commentChar), but no trailer."""
+    word, _, rest = line.partition(b" ")
+    return rest.startswith(_SCISSORS.encode()) and word[-1:] not in (b"", b":")
+
+
 def split_message(message: str) -> tuple[str, str, dict[str, str]]:
     """Subject, text and trailers; the trailers are empty where the last paragraph is none."""
     message = message.rstrip("\n")
