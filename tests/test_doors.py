@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -144,6 +144,32 @@ def test_a_bad_name_is_an_error_at_each_door_and_no_ref_of_git(project: Project,
     assert answers[0].out == ""
     assert answers[0].code in (128, 129)
     assert said(place, "git", "rev-parse", "-q", "--verify", f"refs/deployments/{name}/live").code != 0
+
+
+def test_a_symbolic_live_is_an_error_at_each_door(project: Project) -> None:
+    project.git("symbolic-ref", LIVE, "refs/deployments/etl/prod/versions/2")
+    place = Place(project.path)
+    for options in ([], ["--oid"], ["--source"]):
+        assert ours(place, "live", "etl/prod", *options) == [Said("", 128)] * 3
+
+
+ALMOST: dict[str, Callable[[str], str]] = {
+    "one paragraph": lambda raw: re.sub("\n\n.*\n\n", "\n\n", raw, flags=re.DOTALL),
+    "no committer": lambda raw: re.sub("\ncommitter .*", "", raw),
+    "no author": lambda raw: re.sub("\nauthor .*", "", raw),
+    "a parent that git does not see": lambda raw: re.sub("\n(parent .*)\n(author .*)", r"\n\2\n\1", raw),
+}
+
+
+@pytest.mark.parametrize("what", ALMOST)
+def test_what_is_almost_a_version_is_none_at_each_door(project: Project, what: str) -> None:
+    raw = project.git("cat-file", "commit", LIVE)
+    command = ["git", "hash-object", "-t", "commit", "-w", "--stdin", "--literally"]
+    made = subprocess.run(
+        command, cwd=project.path, input=ALMOST[what](raw), capture_output=True, text=True, check=True
+    ).stdout.strip()
+    project.git("update-ref", LIVE, made)
+    assert ours(Place(project.path), "live", "etl/prod") == [Said("", 128)] * 3
 
 
 def test_outside_of_a_repository_each_door_ends_with_128(tmp_path: Path) -> None:

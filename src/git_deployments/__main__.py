@@ -95,9 +95,18 @@ def _live(arguments: list[str]) -> bytes | None:
 
 
 def _trailers(commit: bytes) -> dict[bytes, bytes]:
-    """The last paragraph, as `codec.parse_trailers` reads it; empty unless each line is a trailer."""
+    """The last paragraph, as `codec` reads it: empty unless each line is a trailer, and another precedes it.
+
+    Empty, too, where the header is not as it should be.
+    """
+    head, _, message = commit.partition(b"\n\n")
+    _, gap, last = message.rpartition(b"\n\n")
+    words = [line.partition(b" ")[0] for line in head.split(b"\n")]
+    parents = words.count(b"parent")
+    if not gap or words[: parents + 3] != [b"tree", *[b"parent"] * parents, b"author", b"committer"]:
+        return {}
     trailers = {}
-    for line in commit.rpartition(b"\n\n")[2].split(b"\n"):
+    for line in last.split(b"\n"):
         key, colon, value = line.partition(b":")
         if not colon or not key.replace(b"-", b"").isalnum():
             return {}
@@ -106,9 +115,9 @@ def _trailers(commit: bytes) -> dict[bytes, bytes]:
 
 
 def _read(ref: str) -> tuple[bytes, bytes]:
-    """Id and content of the commit at a ref; both empty where git has no such commit."""
+    """Id and content of the commit at a ref; both empty where git has no such commit, or the ref is symbolic."""
     out_read, out_write = os.pipe()
-    format_ = "--format=%(objectname) %(objecttype)%00%(raw)"
+    format_ = "--format=%(objectname) %(objecttype)%(symref)%00%(raw)"
     try:
         quiet = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)
         ends = [(os.POSIX_SPAWN_DUP2, out_write, 1), quiet]
