@@ -153,6 +153,15 @@ def test_a_symbolic_live_is_an_error_at_each_door(project: Project) -> None:
         assert ours(place, "live", "etl/prod", *options) == [Said("", 128)] * 3
 
 
+def test_what_is_said_of_a_symbolic_live_keeps_what_is_live(project: Project) -> None:
+    project.git("symbolic-ref", LIVE, "refs/deployments/etl/prod/versions/2")
+    place = Place(project.path)
+    _, _, remedy = project.fatal("live", "etl/prod").partition("to leave it where it is now: ")
+    assert said(place, "sh", "-c", remedy) == Said("", 0)
+    assert ours(place, "live", "etl/prod") == [Said("2\n", 0)] * 3
+    assert project.ok("fsck").out == ""
+
+
 ALMOST: dict[str, Callable[[str], str]] = {
     "one paragraph": lambda raw: re.sub("\n\n.*\n\n", "\n\n", raw, flags=re.DOTALL),
     "no committer": lambda raw: re.sub("\ncommitter .*", "", raw),

@@ -24,7 +24,7 @@ from git_deployments.codec import (
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import SYMBOLIC, Damaged, GitFailed, Object, text
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Identity, Json, Version
-from git_deployments.names import BadName, check, decode, encode, fold, shown
+from git_deployments.names import BadName, check, decode, encode, fold, quoted, shown
 from git_deployments.refs import (
     LIVE,
     LOG,
@@ -358,8 +358,8 @@ def _build_all(repository: Repository, found: Mapping[str, Refs]) -> dict[str, S
 
 def _symbolic(ref: str) -> Breach:
     return Breach(
-        f"{ref} is a symbolic ref, so it is whatever another ref is; git symbolic-ref --delete {ref}, "
-        "then git deployments fsck --repair"
+        f"{ref} is a symbolic ref, so it is whatever another ref is; "
+        f"to leave it where it is now: git update-ref --no-deref {quoted(ref)} {quoted(ref)}"
     )
 
 
