@@ -380,6 +380,15 @@ def test_several_patterns_allow_what_any_of_them_allows(team: Team, keys: Keys) 
     team.ada.ok("push")
 
 
+def test_who_may_move_is_not_said_for_no_deployments(team: Team) -> None:
+    """Nobody would be held back, and nobody would know."""
+    team.hub.git("config", "deployments.mayMove", "bob@example.com")
+    refused(team.ada, "rollback", "prod", "--push", saying="git config --add 'deployments.*.mayMove' WHO")
+    team.hub.git("config", "deployments.*.mayMove", "ada@example.com")
+    team.hub.git("config", "--unset-all", "deployments.mayMove")
+    team.ada.ok("rollback", "prod", "--push")
+
+
 def test_who_may_move_needs_a_signature_even_where_no_other_event_does(team: Team, keys: Keys) -> None:
     team.hub.git("config", "--unset", "deployments.allowedSigners")
     team.hub.git("config", "gpg.ssh.allowedSignersFile", str(keys.allowed))

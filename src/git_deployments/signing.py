@@ -167,7 +167,12 @@ def signatures(repository: Repository, commits: Iterable[str]) -> dict[str, Sign
 
 
 def moving_rules(repository: Repository) -> list[tuple[str, list[str]]]:
-    """Every `deployments.<pattern>.mayMove`: the pattern, and who is listed."""
+    """Every `deployments.<pattern>.mayMove`: the pattern, and who is listed. Raises `BadConfiguration`."""
+    if repository.setting("mayMove") is not None:
+        raise BadConfiguration(
+            "deployments.mayMove names no deployments, so it would hold nobody back; for all of them: "
+            "git config --add 'deployments.*.mayMove' WHO, then git config --unset-all deployments.mayMove"
+        )
     rules = []
     for key, values in repository.config.items():
         pattern = key[len("deployments.") : -len(".maymove")]
