@@ -389,6 +389,18 @@ def test_who_may_move_is_not_said_for_no_deployments(team: Team) -> None:
     team.ada.ok("rollback", "prod", "--push")
 
 
+def test_a_signature_that_is_dated_back_is_of_its_own_date(team: Team, keys: Keys) -> None:
+    """As with git: what ends the use of a key is that it is listed no more, or revoked."""
+    team.hub.git("config", "gpg.ssh.revocationFile", str(keys.path / "revoked"))
+    keys.allowed.write_text(f'ada@example.com valid-before="20250101" {keys.public("ada")}\n')
+    (keys.path / "revoked").write_text("")
+    refused(team.ada, "rollback", "prod", "--push", saying="is by nobody whom deployments.allowedSigners lists")
+    past = {"GIT_COMMITTER_DATE": "2024-06-01T00:00:00Z"}
+    team.ada.ok("rollback", "prod", "--push", **past)
+    (keys.path / "revoked").write_text(f"{keys.public('ada')}\n")
+    assert "its signature is bad" in team.ada.fatal("promote", "prod", "--push", code=1, **past)
+
+
 def test_who_may_move_needs_a_signature_even_where_no_other_event_does(team: Team, keys: Keys) -> None:
     team.hub.git("config", "--unset", "deployments.allowedSigners")
     team.hub.git("config", "gpg.ssh.allowedSignersFile", str(keys.allowed))
