@@ -69,6 +69,13 @@ def test_nothing_here_but_something_at_a_remote(versions: Project, tmp_path: Pat
     assert clone.ok("list", "nope*").err == "no deployment matches 'nope*'\n"
 
 
+def test_columns_stand_below_each_other_where_characters_are_wide(versions: Project) -> None:
+    versions.deploy("one", name="夜間バッチ", flow="売上")
+    versions.deploy("one", name="e\u0301te", flow="b")
+    starts = [line.partition("v")[0] for line in versions.ok("list").out.splitlines()[1:]]
+    assert starts == ["b/e\u0301te" + 12 * " ", "etl/prod" + 9 * " ", "売上/夜間バッチ" + 2 * " "]
+
+
 def test_versions_mark_the_live_one(versions: Project) -> None:
     versions.ok("rollback", "prod")
     lines = versions.ok("versions", "prod").out.splitlines()

@@ -243,10 +243,22 @@ def table(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
 
     remaining = iter(rows)
     while block := list(itertools.islice(remaining, _ROWS_ALIGNED)):
-        widths = [max(map(len, column)) for column in zip(*block, strict=True)]
+        widths = [max(map(columns, column)) for column in zip(*block, strict=True)]
         for row in block:
-            padded = (cell.ljust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True))
+            padded = (cell + " " * (width - columns(cell)) for cell, width in zip(row[:-1], widths[:-1], strict=True))
             yield "  ".join((*padded, row[-1])).rstrip()
+
+
+def columns(words: str) -> int:
+    """Columns of a terminal that a text takes: two for a wide character, none for one that goes onto another."""
+    if words.isascii():
+        return len(words)
+    import unicodedata
+
+    return sum(
+        0 if unicodedata.category(sign) in ("Mn", "Me") else 1 + (unicodedata.east_asian_width(sign) in "WF")
+        for sign in words
+    )
 
 
 def list_cells(state: State) -> tuple[str, ...]:
