@@ -56,13 +56,16 @@ def test_an_empty_repository_says_what_to_do(project: Project) -> None:
     assert result.out == ""
     assert "git deployments deploy" in result.err
     assert project.ok("list", "--json").json == []
+    assert "to make one: git deployments deploy" in project.fatal("log", "prod")
 
 
 def test_nothing_here_but_something_at_a_remote(versions: Project, tmp_path: Path) -> None:
     versions.git("clone", "-q", "-o", "team/hub", ".", str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
     assert "to see what a remote has: git deployments pull team/hub" in clone.ok("list").err
+    assert "to see what a remote has: git deployments pull team/hub" in clone.fatal("log", "prod")
     clone.ok("fetch", "team/hub")
+    assert "1 known at team/hub: git deployments pull team/hub" in clone.fatal("show", "prod")
     assert "1 known at team/hub: git deployments pull team/hub" in clone.ok("list").err
     clone.ok("pull", "team/hub")
     assert clone.live() == 3

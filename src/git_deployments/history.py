@@ -37,6 +37,7 @@ from git_deployments.refs import (
     parse_ref,
     prefix,
     remote_of,
+    remote_root,
 )
 from git_deployments.repository import Repository
 
@@ -269,12 +270,22 @@ def unknown(repository: Repository, words: str) -> UnknownDeployment:
     """The error for a name that no deployment has, with the nearest one that there is."""
     known = names(repository)
     if not known:
-        return UnknownDeployment(
-            f"no deployment '{shown(words)}': this repository has none; make one with 'git deployments deploy'"
-        )
+        return UnknownDeployment(f"no deployment '{shown(words)}': this repository has none; {whence(repository)}")
     near = nearest(known, words)
     hint = f"did you mean '{shown(near)}'?" if near else "'git deployments list' shows all"
     return UnknownDeployment(f"no deployment '{shown(words)}'; {hint}")
+
+
+def whence(repository: Repository) -> str:
+    """Where deployments come from, for whoever has none here: a new clone has none before it pulls."""
+    known = [ref for ref, _ in repository.git.refs(f"{REMOTE_ROOT}**/{LOG}")]
+    remotes = [one for one in repository.remotes if any(ref.startswith(remote_root(one)) for ref in known)]
+    if remotes:
+        where = ", ".join(map(shown, remotes))
+        return f"{len(known)} known at {where}: git deployments pull {quoted(remotes[0])}"
+    if repository.remotes:
+        return f"to see what a remote has: git deployments pull {quoted(repository.remotes[0])}"
+    return "to make one: git deployments deploy"
 
 
 def nearest(known: Iterable[str], words: str) -> str | None:

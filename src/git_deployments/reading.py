@@ -32,11 +32,11 @@ from git_deployments.history import (
     states,
     trusted,
     versions,
+    whence,
 )
 from git_deployments.model import Event, Json, Version
 from git_deployments.names import BadName, check, decode, quoted, shown
 from git_deployments.process import App, note, progress, say, warn
-from git_deployments.refs import LOG, REMOTE_ROOT, remote_root
 from git_deployments.render import Row
 from git_deployments.repository import Repository
 from git_deployments.resolve import resolve
@@ -83,19 +83,8 @@ def list_deployments(app: App, patterns: tuple[str, ...], json: bool, template: 
         _say_all([palette.paint("bold", header), *lines])
     else:
         words = ", ".join(f"'{shown(pattern)}'" for pattern in patterns)
-        note(f"no deployment matches {words}" if patterns else _nothing_here(repository))
+        note(f"no deployment matches {words}" if patterns else f"no deployments here; {whence(repository)}")
     return DONE
-
-
-def _nothing_here(repository: Repository) -> str:
-    known = [ref for ref, _ in repository.git.refs(f"{REMOTE_ROOT}**/{LOG}")]
-    remotes = [one for one in repository.remotes if any(ref.startswith(remote_root(one)) for ref in known)]
-    if remotes:
-        where = ", ".join(map(shown, remotes))
-        return f"no deployments here; {len(known)} known at {where}: git deployments pull {quoted(remotes[0])}"
-    if repository.remotes:
-        return f"no deployments here; to see what a remote has: git deployments pull {quoted(repository.remotes[0])}"
-    return "no deployments here; to make one: git deployments deploy"
 
 
 @click.command("versions", add_help_option=False)
