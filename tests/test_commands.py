@@ -72,6 +72,26 @@ def test_nothing_here_but_something_at_a_remote(versions: Project, tmp_path: Pat
     assert clone.ok("list", "nope*").err == "no deployment matches 'nope*'\n"
 
 
+def test_only_what_was_live_and_was_left_is_rolled_back(versions: Project) -> None:
+    def told() -> bool:
+        (row,) = versions.ok("status", "--json").json
+        assert versions.ok("list").out.endswith("rolled back\n") is row["rolled_back"]
+        return bool(row["rolled_back"])
+
+    versions.deploy("a preview", "--no-live")
+    assert not told()
+    versions.ok("rollback", "prod", "2")
+    versions.ok("update", "prod", "paused=false", "concurrency_limit=3")
+    assert told()
+    versions.ok("promote", "prod", "3")
+    assert not told()
+    versions.git("update-ref", "refs/deployments/etl/prod/live", "refs/deployments/etl/prod/versions/1")
+    assert versions.ok("list").out.endswith("rolled back, unrecorded move\n")
+    versions.ok("update", "prod", "concurrency_limit=4")
+    versions.ok("promote", "prod", "2")
+    assert told()
+
+
 def test_columns_stand_below_each_other_where_characters_are_wide(versions: Project) -> None:
     versions.deploy("one", name="夜間バッチ", flow="売上")
     versions.deploy("one", name="e\u0301te", flow="b")

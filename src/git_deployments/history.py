@@ -652,6 +652,25 @@ def previous(repository: Repository, state: State) -> Pointer | None:
     return None
 
 
+def is_rolled_back(repository: Repository, state: State) -> bool:
+    """A newer version than the live one was live, and was left by going back; one that never went live was not."""
+    live, latest, event = state.live, state.latest, state.event
+    if live is None or latest is None or live.number >= latest.number:
+        return False
+    if state.unrecorded and event and event.after and event.after > live.number:
+        return True
+    try:
+        for event in events(repository, state):
+            before, after = event.before, event.after
+            if before is not None and after is not None and before > max(after, live.number):
+                return True
+            if event.number is not None and event.number <= live.number:  # nothing newer was there before
+                return False
+    except DeploymentsError:  # why an older one is live cannot be read; that it is, can
+        return True
+    return False
+
+
 def _mark(marked: set[int], seen: set[int], left: int | None, taken: int | None) -> None:
     if left is not None and taken is not None and taken < left and left not in seen:
         marked.add(left)

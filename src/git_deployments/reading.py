@@ -22,6 +22,7 @@ from git_deployments.history import (
     creator,
     events,
     find,
+    is_rolled_back,
     live_version,
     match,
     named,
@@ -79,7 +80,8 @@ def list_deployments(app: App, patterns: tuple[str, ...], json: bool, template: 
     elif found:
         app.page()
         palette = app.palette
-        header, *lines = render.table([render.LIST_HEADER, *map(render.list_cells, found)])
+        rows = (render.list_cells(state, is_rolled_back(repository, state)) for state in found)
+        header, *lines = render.table([render.LIST_HEADER, *rows])
         _say_all([palette.paint("bold", header), *lines])
     else:
         words = ", ".join(f"'{shown(pattern)}'" for pattern in patterns)
@@ -407,7 +409,7 @@ def status_command(
     if json or template is not None:
         rows = (
             {
-                **_status_row(state, where, compared.get(state.name)),
+                **_status_row(repository, state, where, compared.get(state.name)),
                 "server": _standing_at(drift[state.name]) if state.name in drift else None,
             }
             for state in found
@@ -452,13 +454,13 @@ STATUS_FIELDS = (
 )  # fmt: skip
 
 
-def _status_row(state: State, remote: str | None, compared: Standing | None) -> Row:
+def _status_row(repository: Repository, state: State, remote: str | None, compared: Standing | None) -> Row:
     live, latest = state.live, state.latest
     return {
         "name": state.name,
         "live": live.number if live else None,
         "latest": latest.number if latest else None,
-        "rolled_back": bool(live and latest and live.number < latest.number),
+        "rolled_back": is_rolled_back(repository, state),
         "held": state.held,
         "unrecorded": state.unrecorded,
         "leftovers": [version.number for version in state.leftovers],

@@ -261,7 +261,7 @@ def columns(words: str) -> int:
     )
 
 
-def list_cells(state: State) -> tuple[str, ...]:
+def list_cells(state: State, rolled_back: bool) -> tuple[str, ...]:
     """One deployment of a list, for people."""
     live, latest, event = state.live, state.latest, state.event
     notes = [
@@ -269,7 +269,7 @@ def list_cells(state: State) -> tuple[str, ...]:
         for word, holds in (
             ("paused", event and event.paused),
             ("held", event and event.held),
-            ("rolled back", live and latest and live.number < latest.number),
+            ("rolled back", rolled_back),
             ("unrecorded move", state.unrecorded),
             ("damaged", state.breach),
         )

@@ -20,6 +20,7 @@ from git_deployments.history import (
     creator,
     events,
     find,
+    is_rolled_back,
     pointer,
     previous,
     properties,
@@ -111,7 +112,7 @@ def overview(repository: Repository) -> Overview:
     shared, url = _Sharing(_Shared(), _Shared(), _Shared()), origin(repository)
     rows: list[Json] = []
     for state in found:
-        marks = _marks(state, state.name in disabled)
+        marks = _marks(repository, state, state.name in disabled)
         if state.name in unreadable:
             marks.add("damaged")
         if remote and not state.breach:
@@ -152,10 +153,10 @@ def _disabled(repository: Repository, found: Iterable[State]) -> tuple[set[str],
     return disabled, unreadable
 
 
-def _marks(state: State, disabled: bool) -> set[str]:
-    live, latest, event = state.live, state.latest, state.event
+def _marks(repository: Repository, state: State, disabled: bool) -> set[str]:
+    event = state.event
     holds = {
-        "rolled back": live and latest and live.number < latest.number,
+        "rolled back": is_rolled_back(repository, state),
         "held": event and event.held,
         "paused": event and event.paused,
         "disabled": disabled,
@@ -331,7 +332,7 @@ def _remote(repository: Repository, state: State, remote: str, default: bool) ->
 
 def _deployment_marks(repository: Repository, state: State, stands: tracking.Standing) -> tuple[str, ...]:
     disabled = bool(settings(repository, state.event)["disabled"])
-    marks = _marks(state, disabled) | _standing(stands)
+    marks = _marks(repository, state, disabled) | _standing(stands)
     return tuple(mark for mark in MARKS if mark in marks)
 
 
