@@ -143,6 +143,18 @@ def test_code_that_cannot_be_had_is_an_error(versions: Project, tmp_path: Path) 
     assert not (tmp_path / "there").exists()
 
 
+def test_code_that_is_compared_is_fetched_as_well(versions: Project, tmp_path: Path) -> None:
+    subprocess.run(["git", "clone", "-q", "--depth=1", f"file://{versions.path}", str(tmp_path / "clone")], check=True)
+    clone = Project(tmp_path / "clone")
+    clone.ok("pull")
+    lost = clone.git("rev-parse", "refs/deployments/etl/prod/versions/2:source")
+    clone.git("remote", "set-url", "origin", f"{tmp_path}/nowhere")
+    assert f"commit {lost}, the code of v2 of 'etl/prod', is not here" in clone.fatal("diff", "prod", "--code")
+    clone.git("remote", "set-url", "origin", f"file://{versions.path}")
+    assert clone.run("diff", "prod", "--code", "--exit-code").code == 1
+    assert clone.git("cat-file", "-t", lost) == "commit"
+
+
 def test_a_version_without_a_commit_has_no_code(project: Project) -> None:
     project.deploy("first", "--version-type", "prefect:simple")
     assert "has no code commit" in project.fatal("checkout", "prod", "../there")

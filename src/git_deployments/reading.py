@@ -50,10 +50,6 @@ class UnknownKey(DeploymentsError):
     """`--key` names nothing that a version has."""
 
 
-class NoSource(DeploymentsError):
-    """A version whose code commit is unknown, where the code is asked for."""
-
-
 @click.command("list", add_help_option=False)
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @as_rows
@@ -368,15 +364,17 @@ def _sides_row(before: Version, after: Version) -> Row:
 
 
 def _code_diff(app: App, before: Version, after: Version, exit_code: bool) -> int:
-    for version in (before, after):
-        if version.source.commit is None:
-            raise NoSource(f"the code commit of v{version.number} of '{shown(version.name)}' is unknown")
+    from git_deployments import worktree
+
+    commits = [worktree.code_commit(version) for version in (before, after)]
+    for commit, version in zip(commits, (before, after), strict=True):
+        worktree.obtain(app.repository, commit, version)
     app.repository.close()
     sys.stdout.flush()
     options = ["--exit-code"] if exit_code else []
     import subprocess
 
-    command = ["git", "diff", *options, f"{before.source.commit}", f"{after.source.commit}", "--"]
+    command = ["git", "diff", *options, *commits, "--"]
     return subprocess.run(command, env=dict(os.environ)).returncode
 
 
