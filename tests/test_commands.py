@@ -367,6 +367,7 @@ def test_commands_in_errors_can_be_pasted(project: Project) -> None:
     assert f"git deployments versions {shell}" in project.fatal("show", "it's", "9")
     assert f"git deployments log {shell}" in project.fatal("show", "it's", "previous")
     assert f"git deployments log {shell}" in project.fatal("promote", "it's", "--expect-live", "none", code=5)
+    assert f"git deployments show {shell} v1 --json" in project.fatal("show", "it's", "--key", "nope")
     project.deploy("2", name="it's", flow="a b")
     assert f"git deployments rollback {shell} v1" in project.fatal("promote", "it's", "1")
     project.ok("rollback", "it's")

@@ -166,7 +166,8 @@ def _value_at(row: Row, path: str) -> Json:
         found = list(_reached(place, path.split(".")))
         if found:
             return found[0]
-    raise UnknownKey(f"--key {shown(path)}: this version has no such key; 'git deployments show --json' has them all")
+    whole = f"git deployments show {quoted(str(row['name']))} v{row['number']} --json"
+    raise UnknownKey(f"--key {shown(path)}: this version has no such key; to see all: {whole}")
 
 
 def _reached(value: Json, path: list[str]) -> Iterator[Json]:
