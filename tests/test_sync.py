@@ -504,6 +504,8 @@ def test_a_remote_that_is_not_configured_is_refused_by_every_write(shared: Team,
 
 def test_remotes_that_are_not_there(shared: Team) -> None:
     assert "no remote 'nope' is configured" in shared.ada.fatal("fetch", "nope")
+    for command in ("fetch", "pull", "push"):
+        assert f"git deployments {command} origin etl/prod other" in shared.ada.fatal(command, "prod", "other")
     shared.ada.git("remote", "add", "away", str(shared.path / "away"))
     for command in ("fetch", "pull", "push"):
         assert shared.ada.run(command, "away").code == 128

@@ -9,15 +9,18 @@ from contextlib import suppress
 import click
 
 from git_deployments import render
+from git_deployments.checkout import default_remote
 from git_deployments.console import F, as_json, helps, option
 from git_deployments.errors import CONTESTED, DONE
+from git_deployments.history import named
 from git_deployments.integrate import Dispute, Integration
 from git_deployments.model import Event, Json
-from git_deployments.names import shown
+from git_deployments.names import quoted, shown
 from git_deployments.process import App, note, say, warn
 from git_deployments.publish import Pushed, push
+from git_deployments.repository import Repository
 from git_deployments.sync import Fetched, Pulled, fetch, pull
-from git_deployments.tracking import Echo, chosen_remote, silent
+from git_deployments.tracking import Echo, UnknownRemote, chosen_remote, silent
 
 
 def echo() -> Echo:
@@ -44,6 +47,18 @@ def talks(command: F) -> F:
     return as_json(command)
 
 
+def _where(repository: Repository, remote: str | None, names: tuple[str, ...]) -> str:
+    """The remote that is meant. Raises `UnknownRemote`, of a deployment's name with the words in their order."""
+    if remote and remote not in repository.remotes and (found := named(repository, remote)):
+        first = default_remote(repository)
+        words = " ".join(quoted(word) for word in (first or "REMOTE", *found, *names))
+        raise UnknownRemote(
+            f"'{shown(remote)}' is a deployment, and the remote stands before it: "
+            f"git deployments {click.get_current_context().info_name} {words}"
+        )
+    return chosen_remote(repository, remote)
+
+
 @click.command("fetch", add_help_option=False)
 @talks
 @helps
@@ -51,7 +66,7 @@ def talks(command: F) -> F:
 def fetch_command(app: App, remote: str | None, names: tuple[str, ...], quiet: bool, json: bool) -> int:
     """Look at what a remote has, and change nothing here but what was last seen of it."""
     repository = app.repository
-    where = chosen_remote(repository, remote)
+    where = _where(repository, remote, names)
     found = fetch(repository, where, list(names) or None, echo())
     if json:
         say(render.json_text(_fetched_rows(found)))
@@ -79,7 +94,7 @@ def pull_command(app: App, remote: str | None, names: tuple[str, ...], repair: b
     printed, the published state stays, and the exit code is 4. What is damaged here is fetched again.
     """
     repository = app.repository
-    where = chosen_remote(repository, remote)
+    where = _where(repository, remote, names)
     pulled = pull(repository, where, list(names) or None, echo(), repair)
     if pulled.mended.damaged:
         warn(f"{pulled.mended.damaged}; {shown(where)} does not have it either")
@@ -171,7 +186,7 @@ def _numbered(number: int | None) -> str:
 def push_command(app: App, remote: str | None, names: tuple[str, ...], quiet: bool, json: bool) -> int:
     """Publish what is unpublished: all of it, or of the named deployments, atomically or not at all."""
     repository = app.repository
-    where = chosen_remote(repository, remote)
+    where = _where(repository, remote, names)
     pushed = push(repository, where, list(names) or None, echo())
     tell_heard(pushed)
     if json:
