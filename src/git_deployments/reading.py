@@ -92,7 +92,10 @@ def list_deployments(app: App, patterns: tuple[str, ...], json: bool, template: 
 @helps
 @click.pass_obj
 def versions_command(app: App, name: str, limit: int | None, json: bool, template: str | None) -> int:
-    """List the versions of a deployment, newest first; * marks the live one."""
+    """List the versions of a deployment, newest first; * marks the live one.
+
+    A ? after a number says that it is unpublished: a pull may give the version another one.
+    """
     repository = app.repository
     state = find(repository, name)
     live = state.live.commit if state.live else None
