@@ -168,7 +168,7 @@ def signatures(repository: Repository, commits: Iterable[str]) -> dict[str, Sign
 
 def moving_rules(repository: Repository) -> list[tuple[str, list[str]]]:
     """Every `deployments.<pattern>.mayMove`: the pattern, and who is listed. Raises `BadConfiguration`."""
-    if repository.setting("mayMove") is not None:
+    if "deployments.maymove" in repository.config:
         raise BadConfiguration(
             "deployments.mayMove names no deployments, so it would hold nobody back; for all of them: "
             "git config --add 'deployments.*.mayMove' WHO, then git config --unset-all deployments.mayMove"
