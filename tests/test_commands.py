@@ -264,6 +264,19 @@ def test_export_deploys_to_the_same_configuration(project: Project) -> None:
     assert after["version"] == "1.10"
 
 
+def test_export_says_which_variables_are_left_to_the_run(project: Project) -> None:
+    script = "echo {{ $STAGE }} {{ $MY-NAME }}"
+    project.manifest("x", pull=[{"prefect.deployments.steps.run_shell_script": {"script": script}}])
+    options = ["--runtime-env", "STAGE", "--runtime-env", "MY-NAME"]
+    project.ok("deploy", *options)
+    said = project.ok("export", "-o", "exported.yaml").err
+    assert said == "etl/prod leaves variables to the run: deploy it with --runtime-env MY-NAME --runtime-env STAGE\n"
+    assert "unchanged" in project.ok("deploy", "-f", "exported.yaml", "--if-changed", *options).err
+    project.ok("update", "prod", "pull_steps.0.prefect.deployments.steps.run_shell_script.id=x")
+    project.deploy("y")
+    assert project.ok("export").err == ""
+
+
 @pytest.mark.parametrize(
     "options",
     [

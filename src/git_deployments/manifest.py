@@ -7,6 +7,7 @@ environment. Inside a deployment, errors name keys as `show --key` and `--allow-
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple
@@ -273,6 +274,11 @@ def with_commit_sha(properties: Mapping[str, Json], key: str, full: str) -> dict
                 for function, arguments in step.items()
             }
     return {**properties, "pull_steps": changed}
+
+
+def runtime_variables(properties: Mapping[str, Json]) -> frozenset[str]:
+    """The variables that pull steps leave to the run; whoever deploys them again has to say so again."""
+    return templates.left(json.dumps(properties["pull_steps"], ensure_ascii=False))
 
 
 def _pins(properties: Mapping[str, Json]) -> Iterator[tuple[int, str, str]]:

@@ -549,7 +549,7 @@ def _say_all(lines: Iterable[str]) -> None:
 @click.pass_obj
 def export_command(app: App, names: tuple[str, ...], output: str | None) -> int:
     """Print live versions and settings as a prefect.yaml; deploying it gives the same configuration."""
-    from git_deployments import export
+    from git_deployments import export, manifest
 
     repository = app.repository
     deployed = []
@@ -561,6 +561,10 @@ def export_command(app: App, names: tuple[str, ...], output: str | None) -> int:
     for version, _, _ in deployed:
         if version.source.directory:
             note(f"{shown(version.name)} belongs into a manifest in {shown(version.source.directory)}/")
+    for version, pinned, _ in deployed:
+        if variables := manifest.runtime_variables(pinned):
+            options = " ".join(f"--runtime-env {shown(variable)}" for variable in sorted(variables))
+            note(f"{shown(version.name)} leaves variables to the run: deploy it with {options}")
     words = export.document(deployed)
     if output is None:
         sys.stdout.write(words)

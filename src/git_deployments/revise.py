@@ -241,7 +241,7 @@ def _checked(changed: Mapping[str, Node], before: Mapping[str, Json], context: C
     entry = {"name": _tree("name", "update"), **given}
     if "concurrency_options" in entry and "concurrency_limit" not in entry:
         entry["concurrency_limit"] = _tree("concurrency_limit", before["concurrency_limit"])
-    context = context._replace(runtime=context.runtime | _stored_variables(before))
+    context = context._replace(runtime=context.runtime | manifest.runtime_variables(before))
     schema = before["parameter_openapi_schema"]
     try:
         draft = manifest.draft_of_tree(yamltext.mapping(entry), Place("update", ""), context.env)
@@ -261,10 +261,3 @@ def _checked(changed: Mapping[str, Node], before: Mapping[str, Json], context: C
 
 def _default(key: str) -> Json:
     return PROPERTIES[key] if key in PROPERTIES else SETTINGS[key]
-
-
-def _stored_variables(before: Mapping[str, Json]) -> frozenset[str]:
-    """Variables that the live version's pull steps leave to the run."""
-    import re
-
-    return frozenset(re.findall(r"\{\{\s*\$(\w+)\s*\}\}", json.dumps(before["pull_steps"])))

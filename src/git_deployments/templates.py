@@ -71,6 +71,12 @@ def expand(text: str, scope: Scope) -> Expansion:
     return Expansion("".join(pieces), tuple(variables))
 
 
+def left(text: str) -> frozenset[str]:
+    """The variables whose `{{ $NAME }}` stands in a text still, for the run to look up."""
+    inner = (match[1].strip() for match in _TEMPLATE.finditer(text))
+    return frozenset(found[1] for found in map(_VARIABLE.fullmatch, inner) if found)
+
+
 def _literal(text: str) -> str:
     """What stands between templates. One that was begun and not finished would be stored as it stands."""
     if "{{" in text and (unfinished := _UNFINISHED.search(text)):
