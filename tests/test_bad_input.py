@@ -107,6 +107,15 @@ def test_update_keeps_secrets_out_too(project: Project) -> None:
     assert "hunter22" not in line
 
 
+def test_a_version_name_that_looks_like_a_secret_is_refused(project: Project) -> None:
+    project.deploy()
+    name = "ghp_" + "hunter22" * 5
+    for command in (["deploy"], ["update", "prod", "description=x"]):
+        line = project.fatal(*command, "--version", name)
+        assert "--version: the name holds what looks like a GitHub token" in line
+        assert "hunter22" not in line
+
+
 @pytest.mark.parametrize(
     ("entrypoint", "words"),
     [

@@ -14,9 +14,9 @@ from git_deployments.compare import Difference, two_versions, version_difference
 from git_deployments.errors import DeploymentsError
 from git_deployments.history import State
 from git_deployments.model import Event, Json, Version
-from git_deployments.reason import check_reason
+from git_deployments.reason import check_label, check_reason
 from git_deployments.repository import Repository
-from git_deployments.resolve import check_label, resolve
+from git_deployments.resolve import resolve
 from git_deployments.store import Decide, Outcome
 
 

@@ -16,9 +16,9 @@ from git_deployments.history import choices, matching
 from git_deployments.manifest import BadManifest, Context, Draft, file_of
 from git_deployments.model import Entry, Json, Place, Source, Version, VersionInfo, Watch, unwatched
 from git_deployments.names import check, shown
+from git_deployments.reason import check_label
 from git_deployments.record import Draft as VersionDraft
 from git_deployments.repository import Repository
-from git_deployments.resolve import check_label
 from git_deployments.signature import BadEntrypoint, Flow, read_flow, split_entrypoint
 from git_deployments.store import Wish
 

@@ -1,9 +1,14 @@
-"""What the reason of a write must be, and must not hold."""
+"""What the reason of a write and the name of a version must be, and must not hold."""
 
 from __future__ import annotations
 
 from git_deployments.errors import DeploymentsError
+from git_deployments.names import brief, label_fault
 from git_deployments.repository import Repository
+
+
+class BadVersionName(DeploymentsError):
+    """A text that cannot name a version."""
 
 
 class ReasonMissing(DeploymentsError):
@@ -12,6 +17,17 @@ class ReasonMissing(DeploymentsError):
 
 class SecretReason(DeploymentsError):
     """A reason that would keep a secret in the log."""
+
+
+def check_label(label: str) -> None:
+    """Raise `BadVersionName` unless `label` can be the human name of a version."""
+    from git_deployments.leaks import text_looks_secret
+
+    if kind := text_looks_secret(label):
+        raise BadVersionName(f"--version: the name holds what looks like {kind}, and history keeps it; choose another")
+    fault = label_fault(label)
+    if fault:
+        raise BadVersionName(f"bad version name '{brief(label)}': {fault}; choose another --version")
 
 
 def check_reason(repository: Repository, reason: str, needed: bool = True) -> None:

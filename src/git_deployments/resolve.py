@@ -23,7 +23,7 @@ from git_deployments.history import (
     versions,
 )
 from git_deployments.model import Version
-from git_deployments.names import brief, label_fault, quoted, shown
+from git_deployments.names import quoted, shown
 from git_deployments.repository import Repository
 
 WORDS = ("live", "latest", "previous")
@@ -34,19 +34,8 @@ _SCAN = 128
 """Versions up to which all are read; beyond, git searches their messages."""
 
 
-class BadVersionName(DeploymentsError):
-    """A text that cannot name a version."""
-
-
 class Nothing(UnknownVersion):
     """`live`, `latest` or `previous` where there is none."""
-
-
-def check_label(label: str) -> None:
-    """Raise `BadVersionName` unless `label` can be the human name of a version."""
-    fault = label_fault(label)
-    if fault:
-        raise BadVersionName(f"bad version name '{brief(label)}': {fault}; choose another --version")
 
 
 def resolve(repository: Repository, state: State, words: str) -> Version:

@@ -28,7 +28,7 @@ from git_deployments.moving import (
 )
 from git_deployments.names import quoted, shown
 from git_deployments.process import App, note, progress, say, warn
-from git_deployments.reason import check_reason
+from git_deployments.reason import check_label, check_reason
 from git_deployments.repository import Repository
 from git_deployments.store import Outcome, Revision, Wanted, deleting, deploying, purge, purging, updating
 
@@ -148,7 +148,6 @@ def update_command(app: App, /, **options: Any) -> int:
     """
     from git_deployments import revise
     from git_deployments.manifest import Context
-    from git_deployments.resolve import check_label
 
     assignments = revise.parse(options["assignments"], options["unset"])
     if not assignments:
