@@ -6,8 +6,10 @@ queue, the queue `default`, an empty schema's form, labels of its own) makes no 
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timezone
 
 from git_deployments.model import PROPERTIES, SETTINGS, Json, Version
 
@@ -78,22 +80,58 @@ def _short(schedule: Row) -> dict[str, Json]:
 
 def changed_settings(ours: Row, theirs: Row) -> dict[str, Json]:
     """Those of a server's settings that differ from ours, as ours should be."""
-    return {key: theirs[key] for key in _KNOWN_TO_A_SERVER if _comparable(ours, key) != _comparable(theirs, key)}
+    return {key: theirs[key] for key in _KNOWN_TO_A_SERVER if not _same_setting(key, ours[key], theirs[key])}
 
 
-def _comparable(settings: Row, key: str) -> Json:
-    value = settings[key]
-    if key == "concurrency_options" and isinstance(value, dict):
-        return {name: one for name, one in value.items() if one is not None}
-    if key != "schedules" or not isinstance(value, list):
-        return value
-    # A server gives an interval the moment at which it was made for an anchor, and every schedule a zone.
-    texts = [
-        json.dumps({k: v for k, v in _short(one).items() if k != "anchor_date" and v != "UTC"}, sort_keys=True)
-        for one in value
-        if isinstance(one, dict)
-    ]
-    return [*sorted(texts)]
+def _same_setting(key: str, ours: Json, theirs: Json) -> bool:
+    if key == "concurrency_options" and isinstance(ours, dict) and isinstance(theirs, dict):
+        here, there = ({name: one for name, one in each.items() if one is not None} for each in (ours, theirs))
+        return here == there
+    if key == "schedules" and isinstance(ours, list) and isinstance(theirs, list):
+        return _same_schedules(ours, theirs)
+    return ours == theirs
+
+
+def _same_schedules(ours: list[Json], theirs: list[Json]) -> bool:
+    """In any order."""
+    here = [_comparable(one) for one in ours if isinstance(one, dict)]
+    there = [_comparable(one) for one in theirs if isinstance(one, dict)]
+    # What leaves its start to a server may be any of several there, so those that name theirs choose first.
+    for one in sorted(here, key=_starts, reverse=True):
+        found = next((at for at, other in enumerate(there) if one == (other if _starts(one) else _open(other))), None)
+        if found is None:
+            return False
+        del there[found]
+    return not there
+
+
+def _comparable(schedule: Row) -> dict[str, Json]:
+    """A server gives every schedule a zone, and a moment its own form."""
+    found = {key: value for key, value in _short(schedule).items() if (key, value) != ("timezone", "UTC")}
+    anchor = found.get("anchor_date")
+    if isinstance(anchor, str):
+        with suppress(ValueError):
+            moment = datetime.fromisoformat(anchor.strip().upper().replace("Z", "+00:00"))
+            found["anchor_date"] = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    return found
+
+
+def _starts(schedule: Row) -> bool:
+    """It says itself from when on it counts; where it does not, a server does."""
+    return "anchor_date" in schedule or "DTSTART" in str(schedule.get("rrule", "")).upper()
+
+
+def _open(schedule: Row) -> dict[str, Json]:
+    """Without the start that a server gave it."""
+    found = {key: value for key, value in schedule.items() if key != "anchor_date"}
+    rule = found.get("rrule")
+    if isinstance(rule, str):
+        found["rrule"] = _GIVEN_START.sub("", rule)
+    return found
+
+
+_GIVEN_START = re.compile(r"\ADTSTART:(?:20200101T000000|\d{8}T\d{6}(?=\n.*FREQ=(?:SECONDLY|MINUTELY)))\n", re.DOTALL)
+"""What a server puts before a rule that has no start: the same for all, or for rules of many runs a recent one."""
 
 
 def alike(ours: Row, theirs: Row) -> dict[str, Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -145,6 +146,39 @@ def test_settings_are_sent_where_they_are_asked_for(served: Served, name: str) -
     after = served.server.deployment(name)
     assert (after["paused"], after["schedules"], after["global_concurrency_limit"]["limit"]) == (False, [], 5)
     assert "is what the server has" in served.ok("apply", name, "--settings").out
+
+
+def test_schedules_that_were_sent_are_what_the_server_has(served: Served, name: str) -> None:
+    """A server gives what has no start one of its own, and writes moments in its own way."""
+    schedules = [
+        {"rrule": "FREQ=HOURLY;COUNT=5"},
+        {"rrule": "RRULE:FREQ=MINUTELY;COUNT=5", "timezone": "Europe/Paris"},
+        {"rrule": "RRULE:FREQ=MINUTELY;INTERVAL=30", "timezone": "Europe/Paris"},
+        {"rrule": "DTSTART:20250101T000000Z\nRRULE:FREQ=DAILY"},
+        {"interval": 90.5},
+        {"interval": 3600},
+        {"interval": 3600, "anchor_date": "2026-01-01T03:30:00+02:00", "timezone": "America/Chicago"},
+        {"interval": 3600, "anchor_date": "2026-01-01"},
+        {"cron": "0 6 * * *", "day_or": False, "active": False, "slug": "morning", "parameters": {"name": "Ada"}},
+    ]
+    deploy(served, name, schedules=schedules, paused=True)
+    served.ok("apply", name, "--create", "--settings")
+    assert served.ok("apply", name, "--settings").out == f"{name}: v1 is what the server has\n"
+    assert "is on the server what v1 has" in served.ok("capture", name).err
+    assert len(served.ok("log", name).out.splitlines()) == 1
+
+
+def test_another_start_of_a_schedule_is_sent(served: Served, name: str) -> None:
+    deploy(served, name, schedules=[{"interval": 60, "anchor_date": "2026-01-01T00:00:00Z"}])
+    served.ok("apply", name, "--create", "--settings")
+    for after in (
+        {"interval": 60, "anchor_date": "2026-01-01T00:00:30Z"},
+        {"rrule": "DTSTART:20250102T000000\nFREQ=DAILY"},
+        {"rrule": "FREQ=DAILY"},
+    ):
+        served.ok("update", name, f"schedules={json.dumps([after])}")
+        assert "1 property changed" in served.ok("apply", name, "--settings").out
+    assert served.ok("apply", name, "--settings").out == f"{name}: v1 is what the server has\n"
 
 
 def test_a_run_that_is_scheduled_already_is_said_to_be_affected(served: Served, name: str) -> None:
