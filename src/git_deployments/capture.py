@@ -87,25 +87,28 @@ def _theirs(found: Found, live: Live | None) -> dict[str, Json]:
 def _sourced(repository: Repository, draft: Draft, row: deployed.Row, live: Live | None) -> Draft:
     """The draft with the code that the server's deployment runs, as far as it can be known.
 
-    That is the commit of its clone step, else the one that its version begins (Prefect calls a version so),
-    else that of the live version if only other things were changed; else what is checked out.
+    That is the live version's where the server calls the same steps the same; else the commit of its clone step, else
+    the one that its version begins (Prefect calls a version so); else what is checked out.
     """
     text = deployed.version_there(row)
+    if live and _same_code(draft, text, live):
+        version = live[0]
+        return draft._replace(label=version.label, source=version.source, keep_source=_kept(repository, version.source))
     pins = [commit.lower() for _, commit in manifest.commit_shas(draft.properties) if manifest.is_full_id(commit)]
     begun = checkout.full_commit(repository, text) if text and _SHORT_ID.fullmatch(text) else None
     commit = pins[-1] if pins else begun
     source = draft.source
     if commit and commit != source.commit:
         source = _source_of(repository, draft, commit)
-    elif not commit and live and _same_code(draft, text, live):
-        source = live[0].source
     code = source.commit
     label = None if text is None or (code and code[:8] == text) else text
-    present = bool(code) and checkout.present(repository, code or "")
-    keep = present and checkout.must_be_kept(repository, code or "")
-    version = label or (code[:8] if code else None)
-    info = source.info._replace(version=version)
-    return draft._replace(label=label, source=source._replace(info=info), keep_source=keep)
+    info = source.info._replace(version=label or (code[:8] if code else None))
+    return draft._replace(label=label, source=source._replace(info=info), keep_source=_kept(repository, source))
+
+
+def _kept(repository: Repository, source: Source) -> bool:
+    code = source.commit
+    return code is not None and checkout.present(repository, code) and checkout.must_be_kept(repository, code)
 
 
 def _same_code(draft: Draft, text: str | None, live: Live) -> bool:

@@ -74,6 +74,22 @@ def test_what_was_deployed_here_is_no_news(served: Served, name: str) -> None:
     assert served.ok("capture", name).err == f"{name} is on the server what v1 has\n"
 
 
+def test_what_was_deployed_from_a_newer_commit_than_it_clones_is_no_news(served: Served, name: str) -> None:
+    """The file pins a release, and is itself in a commit that came later."""
+    release = served.commit("Release")
+    served.commit("Pin the release")
+    pull = [{"prefect.deployments.steps.git_clone": {"repository": "https://example.com/r.git", "commit_sha": release}}]
+    flow, _, half = name.partition("/")
+    served.manifest(name=half, flow=flow, pull=pull)
+    served.ok("deploy", "-q")
+    served.ok("apply", name, "--create")
+    assert "is on the server what v1 has" in served.ok("capture", name).err
+    served.server.change(served.server.deployment(name), tags=["nightly"])
+    served.ok("capture", name)
+    before, after = (served.ok("show", name, version, "--json").json for version in ("v1", "v2"))
+    assert (after["source"], after["version"]) == (before["source"], None)
+
+
 def test_the_code_is_the_commit_of_the_clone_step(served: Served, name: str) -> None:
     old = served.git("rev-parse", "HEAD")
     served.commit("Newer")
