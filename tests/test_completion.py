@@ -134,6 +134,17 @@ def test_names_are_quoted_and_never_run(project: Project) -> None:
 
 
 @needs_bash
+def test_what_divides_words_for_readline_is_not_offered_again(project: Project) -> None:
+    """It replaces only what stands behind the last such character, so the whole would stand there twice."""
+    project.deploy("x", name="region=eu", flow="a=b", version="1:2 x=3")
+    for typed, rest in (("a", "a=b/region=eu"), ("a=", "b/region=eu"), ("a=b/region=e", "eu"), ("reg", "region=eu")):
+        assert bash(project, "deployments", "live", typed) == [rest]
+        assert bash(project, "deployments", "push", "origin", typed) == [rest]
+    assert bash(project, "deployments", "show", "a=b/region=eu", "1:") == [r"2\ x=3"]
+    assert bash(project, "deployments", "show", "a=b/region=eu", r"1:2\ x=") == ["3"]
+
+
+@needs_bash
 def test_hostile_version_names_are_quoted(project: Project) -> None:
     project.deploy("x", version="$(touch evil) x")
     offered = bash(project, "deployments", "show", "etl/prod", "")

@@ -43,15 +43,17 @@ __git_deployments_git () {
 
 # Offer the words of an array that begin with what was typed. They are data: nothing of them is ever expanded.
 __git_deployments_offer () {
-	local typed=${cur//\\/} word
+	local typed=${cur//\\/} breaks= before= word
+	# These divide words for readline, which then replaces only what stands behind the last of them.
+	[[ $COMP_WORDBREAKS == *:* ]] && breaks=:
+	[[ $COMP_WORDBREAKS == *=* ]] && breaks+==
+	[[ -n $breaks && $cur == *[$breaks]* ]] && before=${cur%"${cur##*[$breaks]}"}
 	for word; do
 		if [[ $word == "$typed"* ]]; then
 			case $word in
 			*[!A-Za-z0-9_./%@+,=-]*) printf -v word %q "$word" ;;
 			esac
-			# A colon divides words for readline, which then replaces only what stands behind it.
-			[[ $cur == *:* && $COMP_WORDBREAKS == *:* ]] && word=${word#"${cur%:*}:"}
-			COMPREPLY+=("$word")
+			COMPREPLY+=("${word#"$before"}")
 		fi
 	done
 }
@@ -72,7 +74,7 @@ __git_deployments_names () {
 		names=("${names[@]%/live}")
 	fi
 	case "${names[*]}" in
-	*[!A-Za-z0-9_./%@+,=$'\n'-]*) __git_deployments_offer "${names[@]}" ;;
+	*[!A-Za-z0-9_./%@+,$'\n'-]*) __git_deployments_offer "${names[@]}" ;;
 	?*) COMPREPLY+=("${names[@]}") ;;
 	esac
 }
