@@ -134,6 +134,26 @@ def test_names_are_quoted_and_never_run(project: Project) -> None:
 
 
 @needs_bash
+@pytest.mark.parametrize("half", ["prod", "it's", "we$ird", "`x`", "a=b", "größe"])
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_what_is_begun_in_quotes_is_completed_in_quotes(project: Project, half: str, quote: str) -> None:
+    """readline adds the last quote."""
+    if half != "prod":
+        project.deploy("x", name=half, version=f"{half}:1")
+    for command in ("live", "rollback"):
+        offered = bash(project, "deployments", command, f"{quote}etl/{half[:2]}")
+        assert len(offered) == 1
+        quoted = f"{quote}{offered[0]}{quote}"
+        plain = subprocess.run(["bash", "-c", f"printf %s {quoted}"], capture_output=True, text=True, encoding="utf-8")
+        assert plain.stdout == f"etl/{half}"
+    assert "v1" in bash(project, "deployments", "show", quoted, "v")
+    if half != "prod":
+        version = bash(project, "deployments", "show", quoted, f"{quote}{half[:2]}")
+        words = ["bash", "-c", f"printf %s {quote}{version[0]}{quote}"]
+        assert subprocess.run(words, capture_output=True, text=True, encoding="utf-8").stdout == f"{half}:1"
+
+
+@needs_bash
 def test_what_divides_words_for_readline_is_not_offered_again(project: Project) -> None:
     """It replaces only what stands behind the last such character, so the whole would stand there twice."""
     project.deploy("x", name="region=eu", flow="a=b", version="1:2 x=3")

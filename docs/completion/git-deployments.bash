@@ -44,13 +44,17 @@ __git_deployments_git () {
 # Offer the words of an array that begin with what was typed. They are data: nothing of them is ever expanded.
 __git_deployments_offer () {
 	local typed=${cur//\\/} breaks= before= word
-	# These divide words for readline, which then replaces only what stands behind the last of them.
-	[[ $COMP_WORDBREAKS == *:* ]] && breaks=:
-	[[ $COMP_WORDBREAKS == *=* ]] && breaks+==
+	# These divide words for readline, which then replaces only what stands behind the last of them; in quotes, none do.
+	if test -z "${quote-}"; then
+		[[ $COMP_WORDBREAKS == *:* ]] && breaks=:
+		[[ $COMP_WORDBREAKS == *=* ]] && breaks+==
+	fi
 	[[ -n $breaks && $cur == *[$breaks]* ]] && before=${cur%"${cur##*[$breaks]}"}
 	for word; do
 		if [[ $word == "$typed"* ]]; then
-			case $word in
+			case ${quote-}$word in
+			\'*) word=${word//\'/\'\\\'\'} ;;
+			\"*) word=${word//\\/\\\\} word=${word//\"/\\\"} word=${word//\$/\\\$} word=${word//\`/\\\`} ;;
 			*[!A-Za-z0-9_./%@+,=-]*) printf -v word %q "$word" ;;
 			esac
 			COMPREPLY+=("${word#"$before"}")
@@ -80,7 +84,12 @@ __git_deployments_names () {
 }
 
 __git_deployments_versions () {
-	local name=${1//\\/} IFS=$'\n' line number subject found=()
+	local name=$1 IFS=$'\n' line number subject found=()
+	case $name in
+	\'*) name=${name#?} name=${name%?} name=${name//\'\\\'\'/\'} ;;
+	\"*) name=${name#?} name=${name%?} name=${name//\\/} ;;
+	*) name=${name//\\/} ;;
+	esac
 	case $name in
 	*[*?[]*) return ;;
 	*/*) found=("refs/deployments/$name/versions/*") ;;
@@ -105,9 +114,11 @@ __git_deployments_remotes () {
 }
 
 _git_deployments () {
-	local command= name= place=0 at=1 word before=
+	local command= name= place=0 at=1 word before= quote=
 	COMPREPLY=()
-	cur=${cur#[\"\']}
+	case $cur in
+	[\"\']*) quote=${cur:0:1} cur=${cur:1} ;;
+	esac
 	while test $at -lt $cword && test "${words[at]}" != deployments && [[ ${words[0]} != *git-deployments ]]; do
 		at=$((at + 1))
 	done
