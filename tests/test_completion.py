@@ -294,6 +294,14 @@ def test_fish_completes_commands_names_and_versions(project: Project) -> None:
 
 
 @needs_fish
+def test_fish_completes_what_was_begun_in_quotes(project: Project) -> None:
+    project.deploy("x", name="it's")
+    assert fish(project, "git-deployments rollback 'etl/p") == ["etl/prod"]
+    assert fish(project, 'git-deployments rollback "etl/i') == ["etl/it's"]
+    assert fish(project, 'git-deployments rollback "pr') == ["prod"]
+
+
+@needs_fish
 def test_the_completion_of_git_in_fish_asks_ours(project: Project, tmp_path: Path) -> None:
     for directory, file in (("vendor_completions.d", FISH), ("vendor_conf.d", FISH.with_name("conf.fish"))):
         (tmp_path / "data" / "fish" / directory).mkdir(parents=True)

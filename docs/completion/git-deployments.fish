@@ -26,7 +26,7 @@ function __git_deployments_is
 end
 
 function __git_deployments_names
-    set -l typed (commandline -ct)
+    set -l typed (string replace -r '^["\']' '' -- (commandline -ct))
     string match -q -r '[*?\[]' -- $typed; and return
     set -l names (git for-each-ref --format='%(refname:lstrip=2)' "refs/deployments/$typed*/live" "refs/deployments/$typed*/*/live" 2>/dev/null)
     if test (count $names) -eq 0
