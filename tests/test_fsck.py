@@ -1013,6 +1013,28 @@ def test_repair_restores_a_symbolic_ref_to_nothing_and_records_no_move(kept: Pro
     assert all_refs(kept) == before
 
 
+@pytest.mark.parametrize("content", LEFT.values(), ids=LEFT)
+@pytest.mark.parametrize("kind", ["live", "versions/5", "sources/5"])
+def test_repair_removes_what_a_write_left_that_died_before_its_event(kept: Project, kind: str, content: bytes) -> None:
+    """git neither lists such a ref nor writes over it, so every later write of it would fail."""
+    if kind == "live":
+        kept.ok("delete", "prod", "-y")
+        kept.manifest("again")
+        kept.ok("deploy", "--no-live")
+    before = all_refs(kept)
+    path = kept.path / ".git" / PREFIX / kind
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    assert fsck(kept).errors
+    result = kept.run("fsck", "--repair")
+    assert (result.code, result.out) == (0, "")
+    assert f"removed {PREFIX}/{kind}, which named no object" in result.err
+    assert all_refs(kept) == before
+    kept.git("config", "deployments.keepSource", "always")
+    kept.deploy("d5")
+    assert kept.live() == 5 + (kind == "live")
+
+
 def test_repair_records_an_unrecorded_move_and_moves_nothing_back(kept: Project) -> None:
     before = all_refs(kept)
     move(kept, "live", ref(kept, "versions/1"))

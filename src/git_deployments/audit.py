@@ -607,7 +607,8 @@ def repair(repository: Repository, wanted: Iterable[str] | None = None) -> list[
 def repair_refs(repository: Repository, wanted: Iterable[str] | None = None) -> list[str]:
     """Make a broken `live`, `versions/<n>` or `sources/<n>` again where the log and its versions say what it held.
 
-    A broken log is left, since nothing here says what it held. A line for each. Raises `GitFailed`, `Locked`.
+    Where they say that there was none, a write has died before its event, and the file goes. A broken log is left,
+    since nothing here says what it held. A line for each. Raises `GitFailed`, `Locked`.
     """
     done = []
     names = None if wanted is None else set(wanted)
@@ -615,19 +616,25 @@ def repair_refs(repository: Repository, wanted: Iterable[str] | None = None) -> 
         parsed = parse_ref(ref)
         if parsed is None or (names is not None and parsed.name not in names):
             continue
-        held = _held_once(repository, parsed)
+        event = states(repository, [parsed.name])[0].event
+        held = _held_once(repository, parsed, event) if event else None
         if held is not None:
             _restore(repository, ref, held)
             done.append(f"restored {shown(ref)}")
+        elif event and _is_not_recorded(parsed, event) and _clear(repository, ref):
+            done.append(f"removed {shown(ref)}, which named no object; its log knows of none")
     return done
 
 
-def _held_once(repository: Repository, ref: Ref) -> str | None:
-    """What a broken ref must have held; None where nothing says so."""
-    (state,) = states(repository, [ref.name])
-    event = state.event
-    if event is None:
-        return None
+def _is_not_recorded(ref: Ref, event: Event) -> bool:
+    """The newest event says that there is no such ref."""
+    if ref.number is None:
+        return ref.kind == LIVE and event.live_commit is None
+    return ref.number > (event.latest or 0)
+
+
+def _held_once(repository: Repository, ref: Ref, event: Event) -> str | None:
+    """What a broken ref must have held by the newest event; None where nothing says so."""
     if ref.kind == LIVE:
         return event.live_commit
     if ref.number is None:
@@ -641,12 +648,18 @@ def _held_once(repository: Repository, ref: Ref) -> str | None:
 
 def _restore(repository: Repository, ref: str, oid: str) -> None:
     """git cannot overwrite a ref that it cannot read, so the broken file goes first; an older packed value may show."""
-    if (repository.git.line("rev-parse", "-q", "--verify", ref) or "").strip("0"):  # it was written meanwhile
-        return
+    if _clear(repository, ref):
+        packed = repository.git.line("rev-parse", "-q", "--verify", ref)
+        if packed != oid:
+            repository.git.move_refs([RefChange(ref, oid, packed)])
+
+
+def _clear(repository: Repository, ref: str) -> bool:
+    """Remove the file of a broken ref; False where it was written meanwhile."""
+    if (repository.git.line("rev-parse", "-q", "--verify", ref) or "").strip("0"):
+        return False
     os.unlink(os.path.join(repository.layout.common_dir, *ref.split("/")))
-    packed = repository.git.line("rev-parse", "-q", "--verify", ref)
-    if packed != oid:
-        repository.git.move_refs([RefChange(ref, oid, packed)])
+    return True
 
 
 # Signatures
