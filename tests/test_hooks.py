@@ -314,6 +314,18 @@ def test_a_command_that_fails_is_named_and_the_others_run(team: Team, told: Path
     assert "GIT_DEPLOYMENTS_TO=1" in told.read_text()
 
 
+def test_a_damaged_snapshot_keeps_the_commands_from_no_other_deployment(team: Team, told: Path) -> None:
+    team.ada.deploy("x", name="zoo")
+    team.ada.ok("rollback", "prod")
+    blob = team.hub.git("rev-parse", f"{PREFIX}/versions/1:deployment.json")
+    (team.hub.path / "objects" / blob[:2] / blob[2:]).unlink()
+    result = push(team.ada, "+refs/deployments/*:refs/deployments/*")
+    assert result.code == 0
+    assert "remote: deployments.onLive was not run for etl/prod: object " in result.err
+    assert told.read_text().count("GIT_DEPLOYMENTS_NAME=") == 1
+    assert "GIT_DEPLOYMENTS_NAME=etl/zoo" in told.read_text()
+
+
 def test_what_the_hub_says_reaches_who_pushes_with_us(team: Team) -> None:
     """As with plain git, and where no terminal shows git's own progress: a hook that failed is no secret."""
     on_live(team.hub, "echo 'oops \033[31m'; exit 7")

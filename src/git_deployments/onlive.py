@@ -168,7 +168,11 @@ def run_commands(
     commands = repository.settings("onLive")
     surroundings = {**repository.environment, **(places or {})}
     for move in moves if commands else ():
-        snapshot = repository.reading.object(f"{move.commit}:{SNAPSHOT}").data if move.commit else b""
+        try:
+            snapshot = repository.reading.object(f"{move.commit}:{SNAPSHOT}").data if move.commit else b""
+        except DeploymentsError as damage:  # it keeps the commands from this one, not from the others
+            yield f"deployments.onLive was not run for {shown(move.name)}: {damage}"
+            continue
         for command in commands:
             code = _run(command, directory, {**surroundings, **variables(move)}, snapshot)
             if code:
