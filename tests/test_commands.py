@@ -145,6 +145,8 @@ def test_show_for_people_and_scripts(versions: Project) -> None:
         ("live", "false"),
     ):
         assert versions.ok("show", "prod", "1", "--key", key).out == f"{value}\n"
+        assert versions.ok("show", "prod", "1", "--key", key, "--json").json == (False if key == "live" else value)
+    assert versions.run("show", "prod", "--key", "live", "--format", "%(name)").code == 129
     assert "no such key" in versions.fatal("show", "prod", "--key", "parameters.x")
 
 

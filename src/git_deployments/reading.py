@@ -141,11 +141,14 @@ def show_command(
         return _show_batch(repository)
     if name is None:
         raise click.UsageError("Missing argument 'NAME'.")
+    if key is not None and template is not None:
+        raise click.UsageError("--key and --format exclude each other")
     state = find(repository, name)
     chosen = resolve(repository, state, "live" if version is None else version)
     row = show_row(repository, state, chosen)
     if key is not None:
-        say(_text_of(_value_at(row, key)))
+        value = _value_at(row, key)
+        say(render.json_text(value) if json else _text_of(value))
     elif json or template is not None:
         emit_one(row, json, template, render.SHOW_FIELDS)
     else:
