@@ -636,6 +636,16 @@ def test_a_name_of_one_part_that_was_removed_is_said_when_it_is_fetched(nested: 
     assert same(nested.hub, nested.ada)
 
 
+def test_a_purge_here_says_that_the_remote_has_it_still(shared: Team) -> None:
+    result = shared.ada.ok("delete", "prod", "--purge", "-y")
+    assert result.out == "etl/prod: nothing of it is left here\n"
+    shell = result.err.splitlines()[-1].partition("origin has it still, and a pull brings it back: git deployments ")[2]
+    shared.ada.ok(*shell.split(), "-y")
+    assert shared.hub.refs() == shared.ada.refs() == {}
+    shared.ada.deploy("alone", name="alone")
+    assert "has it still" not in shared.ada.ok("delete", "alone", "--purge", "-y").err
+
+
 def test_a_purge_forgets_only_what_was_seen_of_that_deployment(shared: Team) -> None:
     """A name may be one part alone, and that the first part of another's."""
     shared.ada.deploy("alone", "--push", name="etl", flow=None)

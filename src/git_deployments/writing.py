@@ -238,13 +238,26 @@ def _purge(repository: Repository, words: str, reason: str, manner: Manner, asks
         if manner.json:
             say(render.json_text(render.move_row(state.name, "purge", state.live, None)))
         elif not manner.quiet:
-            say(f"{shown(state.name)}: nothing of it is left")
+            say(f"{shown(state.name)}: nothing of it is left{'' if manner.push else ' here'}")
+        if not manner.push and not manner.quiet:
+            _tell_where_it_stays(repository, state.name, manner.remote)
     finally:
         if state.refs.live and repository.flag("onLiveLocal"):
             from git_deployments import onlive
 
             run_on_live(repository, [onlive.purged(repository, state, reason)])
     return DONE
+
+
+def _tell_where_it_stays(repository: Repository, name: str, remote: str | None) -> None:
+    """A remote still has it, and the next pull brings it back."""
+    from git_deployments.checkout import default_remote
+    from git_deployments.sync import tracked
+
+    where = remote or default_remote(repository)
+    if where and name in tracked(repository, where, [name]):
+        words = f"git deployments delete --purge --push --remote {quoted(where)} {quoted(name)}"
+        note(f"{shown(where)} has it still, and a pull brings it back: {words}")
 
 
 def _purged_there(repository: Repository, name: str, remote: str) -> Pushed:
