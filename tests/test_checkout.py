@@ -30,6 +30,18 @@ def test_without_a_version_it_is_the_live_one(versions: Project) -> None:
     assert (versions.path / "there" / "code").read_text() == "2\n"
 
 
+def test_a_version_in_the_place_of_the_directory_is_no_directory(versions: Project) -> None:
+    for words in ("v1", "1", "0.0.1"):
+        line = versions.fatal("checkout", "prod", words)
+        assert f"'{words}' is v1 of 'etl/prod'" in line
+        assert "git deployments checkout etl/prod DIR v1" in line
+    versions.ok("checkout", "prod", "./v1")
+    versions.ok("checkout", "prod", "0.0.3")
+    versions.ok("checkout", "prod", "v2", "v2")
+    codes = [(versions.path / there / "code").read_text() for there in ("v1", "0.0.3", "v2")]
+    assert codes == ["3\n", "3\n", "2\n"]
+
+
 def test_json_says_where_the_manifest_lies(project: Project) -> None:
     project.write("flows/prefect.yaml", '{"deployments": [{"name": "prod", "flow_name": "etl"}]}')
     commit = project.commit("Flows")

@@ -9,12 +9,17 @@ import click
 
 from git_deployments import render, run, worktree
 from git_deployments.console import as_json, helps, option
-from git_deployments.errors import DONE
-from git_deployments.history import find
+from git_deployments.errors import DONE, DeploymentsError
+from git_deployments.history import State, find
 from git_deployments.model import Version
-from git_deployments.names import shown
+from git_deployments.names import quoted, shown
 from git_deployments.process import App, note, say, tell
-from git_deployments.resolve import resolve
+from git_deployments.repository import Repository
+from git_deployments.resolve import WORDS, resolve
+
+
+class VersionForDirectory(DeploymentsError):
+    """A version where the directory belongs."""
 
 
 @click.command("checkout", add_help_option=False)
@@ -31,7 +36,10 @@ def checkout_command(app: App, name: str, directory: str, version: str | None, q
     DIR must not exist. 'git worktree remove DIR' takes it away again.
     """
     repository = app.repository
-    chosen = resolve(repository, find(repository, name), "live" if version is None else version)
+    state = find(repository, name)
+    chosen = resolve(repository, state, "live" if version is None else version)
+    if version is None:
+        _must_be_no_version(repository, state, chosen, directory)
     commit = worktree.code_commit(chosen)
     if not os.path.lexists(directory):
         worktree.obtain(repository, commit, chosen)
@@ -43,6 +51,22 @@ def checkout_command(app: App, name: str, directory: str, version: str | None, q
     elif not quiet:
         say(f"{_said(chosen)}: {commit} is checked out in {shown(directory)}")
     return DONE
+
+
+def _must_be_no_version(repository: Repository, state: State, chosen: Version, directory: str) -> None:
+    """Every other command has VERSION right after NAME: here the live code would go where that is written."""
+    if "/" in directory or not (directory in WORDS or directory.removeprefix("v")[:1].isdigit()):
+        return
+    try:
+        meant = resolve(repository, state, directory)
+    except DeploymentsError:
+        return
+    if meant.commit != chosen.commit:
+        raise VersionForDirectory(
+            f"'{shown(directory)}' is v{meant.number} of '{shown(state.name)}', and DIR stands before VERSION: "
+            f"git deployments checkout {quoted(state.name)} DIR v{meant.number}; "
+            f"if it is the directory, write {quoted(f'./{directory}')}"
+        )
 
 
 @click.command("run", add_help_option=False)
