@@ -477,8 +477,11 @@ def test_the_recipe_that_notifies(team: Team) -> None:
         follow(team.hub, "notify", **{"https://chat.example.com": f"http://127.0.0.1:{server.server_address[1]}"})
         team.ada.ok("rollback", "prod", "-m", 'wrong & totals "; $(touch evil)', "--push")
         (text,) = parse_qs(told.get(timeout=30))["text"]
+        team.ada.ok("delete", "prod", "-y", "--push")
+        (gone,) = parse_qs(told.get(timeout=30))["text"]
         server.shutdown()
     assert text == ('etl/prod: v1 is live, was v2 (rollback by Ada <ada@example.com>: wrong & totals "; $(touch evil))')
+    assert gone == "etl/prod: nothing is live, was v1 (delete by Ada <ada@example.com>)"
     assert not list(team.path.rglob("evil"))
 
 
