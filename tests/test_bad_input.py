@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,14 @@ def test_manifests_that_are_not_there(project: Project, tmp_path: Path) -> None:
 def test_bad_updates(project: Project, assignment: str, words: str) -> None:
     project.deploy()
     assert words in project.fatal("update", "prod", assignment)
+
+
+@pytest.mark.parametrize("text", ["Fix: the loader", "[wip] it's", "{a}", "@home"])
+def test_an_update_shows_how_to_quote_what_is_no_text_to_yaml(project: Project, text: str) -> None:
+    project.deploy("x")
+    _, _, shell = project.fatal("update", "prod", f"description={text}").partition("with quotes for YAML: ")
+    project.ok("update", "prod", *shlex.split(shell))
+    assert project.ok("show", "prod", "--key", "description").out == f"{text}\n"
 
 
 def test_updates_keep_their_text(project: Project) -> None:

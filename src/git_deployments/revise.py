@@ -15,7 +15,7 @@ from git_deployments.deploy import BadCommit, parameter_problems, schema_at_sour
 from git_deployments.errors import DeploymentsError
 from git_deployments.manifest import BadManifest, Context
 from git_deployments.model import PROPERTIES, SETTINGS, Json, Place, Version
-from git_deployments.names import shown
+from git_deployments.names import quoted, shown
 from git_deployments.repository import Repository
 from git_deployments.store import Change
 from git_deployments.yamltext import Map, Node, Scalar, Seq
@@ -205,12 +205,24 @@ def _value(assignment: Assignment, current: Node) -> Node:
     try:
         node = yamltext.parse(words) or _NULL
     except DeploymentsError as error:
+        if assignment.key in _TEXTS:
+            raise _unlike_text(assignment.key, words) from None
         raise BadUpdate(f"'{shown(assignment.key)}': {error}") from None
+    if assignment.key in _TEXTS and not isinstance(node, Scalar):
+        raise _unlike_text(assignment.key, words)
     if yamltext.is_null(node):
         return _NULL
     if isinstance(node, Scalar) and _holds_text(assignment.key, current):
         return node._replace(kind="str")
     return node
+
+
+def _unlike_text(key: str, words: str) -> BadUpdate:
+    """Of a sentence that was written without a thought of YAML."""
+    shell = quoted(f"{key}={json.dumps(words, ensure_ascii=not words.isprintable())}")
+    return BadUpdate(
+        f"key '{key}': text is expected, and to YAML this is something else; with quotes for YAML: {shell}"
+    )
 
 
 def _tree(key: str, value: Json) -> Node:
