@@ -252,7 +252,7 @@ def _purge(repository: Repository, words: str, reason: str, manner: Manner, asks
 def _tell_where_it_stays(repository: Repository, name: str, remote: str | None) -> None:
     """A remote still has it, and the next pull brings it back."""
     from git_deployments.checkout import default_remote
-    from git_deployments.sync import tracked
+    from git_deployments.tracking import tracked
 
     where = remote or default_remote(repository)
     if where and name in tracked(repository, where, [name]):
