@@ -773,6 +773,35 @@ def test_the_code_of_a_detached_deploy_travels_with_it(shared: Team) -> None:
     assert shared.hub.refs()["refs/deployments/etl/prod/sources/4"] == code
 
 
+def test_a_push_warns_of_code_that_the_remote_s_branches_lack(team: Team) -> None:
+    """As they were last seen; a tag, or a ref that keeps the code, is as good."""
+    team.ada.git("push", "-q", "origin", "main")
+    assert "on no branch" not in team.ada.deploy("d1", "--push").err
+    code = team.ada.commit("Not pushed", code="2\n")
+    said = team.ada.deploy("d2", "--push").err
+    assert f"warning: the code of v2 of 'etl/prod' ({code[:12]}) is on no branch of origin that was seen" in said
+    assert "git push origin BRANCH" in said
+    team.ada.ok("rollback", "prod")
+    assert "on no branch" not in team.ada.ok("push").err
+    team.ada.deploy("d3")
+    later = team.ada.commit("Not pushed either", code="3\n")
+    team.ada.deploy("d4")
+    said = team.ada.ok("push").err
+    assert (
+        f"the code of v4 of 'etl/prod' ({later[:12]}) is on no branch of origin that was seen, nor is that of 1" in said
+    )
+    team.ada.git("tag", "kept")
+    assert "on no branch" not in team.ada.deploy("d5", "--push").err
+    team.ada.commit("Kept", code="4\n")
+    team.ada.git("config", "deployments.keepSource", "always")
+    assert "on no branch" not in team.ada.deploy("d6", "--push").err
+    team.ada.git("config", "deployments.keepSource", "never")
+    team.ada.commit("Not kept", code="5\n")
+    assert "on no branch" in team.ada.deploy("d7", "--push").err
+    team.ada.git("config", "remote.origin.fetch", "+refs/deployments/*:refs/remote-deployments/origin/*")
+    assert "on no branch" not in team.ada.deploy("d8", "--push").err
+
+
 # What is known
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from git_deployments import store
-from git_deployments.codec import parse_event
+from git_deployments.codec import parse_event, parse_version
 from git_deployments.errors import NO, Contested, DeploymentsError
-from git_deployments.git import GitFailed, Locked, LostRace, RefChange, text
+from git_deployments.git import GitFailed, Locked, LostRace, Process, RefChange, text
 from git_deployments.guard import OVERTAKEN
 from git_deployments.history import (
     BY_NAME,
@@ -173,6 +173,8 @@ class _Part(NamedTuple):
 
     published: Published
     changes: list[RefChange]
+    known: int = 0
+    """The latest version that the remote's log told of."""
 
 
 def _part(
@@ -213,7 +215,8 @@ def _part(
         changes.append(RefChange(live_ref(name), refs.live, seen.live if seen else None))
     changes.append(RefChange(log_ref(name), refs.log, seen.log if seen else None))
     count = len(unpublished(repository, refs.log, *([seen.log] if seen else [])))
-    return _Part(Published(name, refs.log, seen.log if seen else None, count), changes)
+    latest = known.latest or 0 if known else 0
+    return _Part(Published(name, refs.log, seen.log if seen else None, count), changes, latest)
 
 
 def _left_there(repository: Repository, remote: str, names: list[str]) -> dict[str, str]:
@@ -266,6 +269,19 @@ def _push(
     """`fresh`: the events were made for this push, so the remote cannot have them."""
     if not parts:
         return Pushed(remote, [], [])
+    codes = _codes(repository, parts)
+    looking = _look_for(repository, remote, codes)
+    try:
+        pushed = _push_all(repository, remote, parts, echo, track, fresh, patient)
+        return pushed._replace(warnings=[*pushed.warnings, *_not_there(remote, codes, looking)])
+    finally:
+        if looking:
+            looking.stop()
+
+
+def _push_all(
+    repository: Repository, remote: str, parts: list[_Part], echo: Echo, track: bool, fresh: bool, patient: bool
+) -> Pushed:
     changes = [change for part in parts for change in part.changes]
     leases, specs = _words(parts, None if fresh else _MANY)
     if not fresh and sum(map(len, leases + specs)) > _LONG:
@@ -285,7 +301,7 @@ def _push(
     if warnings and others and all("atomic" in reason for reason in others.values()):
         # The server took back all for the sake of a source: publish the rest without it.
         rest = [part._replace(changes=[one for one in part.changes if "/sources/" not in one.ref]) for part in parts]
-        pushed = _push(repository, remote, rest, echo, track, fresh)
+        pushed = _push_all(repository, remote, rest, echo, track, fresh, patient=False)
         return pushed._replace(warnings=[*warnings, *pushed.warnings])
     if fresh and not others:
         _refuse_twins(repository, remote, parts, text(out))
@@ -297,6 +313,51 @@ def _push(
         _track(repository, remote, parts)
     told = [*warnings, *_replaced(remote, changes)]
     return Pushed(remote, [part.published for part in parts], told, tuple(_said(stderr)))
+
+
+def _codes(repository: Repository, parts: list[_Part]) -> dict[str, str]:
+    """The code of versions that are pushed without a ref that keeps it: its commit, and whose it is."""
+    kept = {new for part in parts for ref, new, _ in part.changes if new and "/sources/" in ref}
+    made = {new: part for part in parts for ref, new, _ in part.changes if new and "/versions/" in ref}
+    codes: dict[str, str] = {}
+    for object_ in repository.reading.many(made).values():
+        version = parse_version(object_)
+        code = version.source.commit
+        if version.number > made[object_.oid].known and code and len(code) == len(version.commit) and code not in kept:
+            codes[code] = f"v{version.number} of '{shown(version.name)}'"
+    return codes
+
+
+def _look_for(repository: Repository, remote: str, codes: Iterable[str]) -> Process | None:
+    """Start to look for the code on the branches of a remote, and on tags: it lists what is on none."""
+    wanted = "".join(f"{code}\n" for code in codes)
+    # Where branches are not tracked, nobody knows what is on them.
+    specs = repository.config.get(f"remote.{remote}.fetch", [])
+    if not wanted or not any(f":refs/remotes/{remote}/" in spec for spec in specs):
+        return None
+    there = (f"--glob=refs/remotes/{remote}/*", "--tags")
+    process = repository.git.start("rev-list", "--ignore-missing", f"--max-count={_MOST}", "--stdin", "--not", *there)
+    process.tell(wanted.encode())
+    return process
+
+
+_MOST = 10_000
+"""Commits that are listed at most; without any branch of the remote it would be the whole history."""
+
+
+def _not_there(remote: str, codes: Mapping[str, str], looking: Process | None) -> Iterator[str]:
+    """Code that the branches of a remote lack, as they were last seen (design, "Sync")."""
+    if looking is None:
+        return
+    listed = set(text(looking.finish()[1]).split())
+    lacking = [code for code in codes if code in listed]
+    if lacking:
+        code = lacking[-1]
+        more = f", nor is that of {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        yield (
+            f"the code of {codes[code]} ({code[:12]}) is on no branch of {shown(remote)} that was seen{more}; "
+            f"whoever runs it elsewhere needs it there: git push {quoted(remote)} BRANCH"
+        )
 
 
 def _words(parts: list[_Part], many: int | None) -> tuple[list[str], list[str]]:
