@@ -96,6 +96,18 @@ def test_secrets_do_not_enter_history(
     project.ok("deploy", "--allow-secret", key.rpartition(".")[2], **environment)
 
 
+def test_code_that_is_not_committed_brings_no_secrets(project: Project) -> None:
+    project.write("flow.py", f"def load(day: str = '', key: str = 'ghp_{'hunter22' * 5}'): ...\n")
+    project.manifest(entrypoint="flow.py:load")
+    line = project.fatal("deploy")
+    key = "parameter_openapi_schema.properties.key.default"
+    assert f"flow.py comes from the work tree, and its '{key}' holds a GitHub token" in line
+    assert "hunter22" not in line
+    project.ok("deploy", "--allow-secret", key)
+    project.commit("Now it is in history anyway")
+    project.ok("deploy")
+
+
 def test_references_to_blocks_are_no_secrets(project: Project) -> None:
     step = {CLONE: {"repository": "https://e.com/r", "access_token": "{{ prefect.blocks.secret.github-token }}"}}
     project.deploy("x", pull=[step])

@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from git_deployments import checkout, manifest, source, yamltext
+from git_deployments import checkout, leaks, manifest, source, yamltext
 from git_deployments.errors import DeploymentsError
 from git_deployments.history import choices, matching
 from git_deployments.manifest import BadManifest, Context, Draft, file_of
@@ -176,6 +176,16 @@ def _where(candidate: _Candidate) -> str:
     return f"{file_of(place)}:{place.line}"
 
 
+class _Found(NamedTuple):
+    """The flow of an entrypoint."""
+
+    flow: Flow
+    path: str
+    """Of its file, from the repository's root."""
+    committed: bool
+    """The source commit has what was read."""
+
+
 class _Work:
     """What is read once for all entries: the checkout, the source, the flows' files."""
 
@@ -191,7 +201,7 @@ class _Work:
             frozenset(request.allow_secret),
         )
         self._infos: dict[tuple[str | None, str | None], VersionInfo] = {}
-        self._flows: dict[tuple[str, str, str | None, str | None], Flow | None] = {}
+        self._flows: dict[tuple[str, str, str | None, str | None], _Found | None] = {}
         self._kept: dict[str, bool] = {}
         self.paths = tuple(self._from_root(path) for path in request.paths)
 
@@ -224,7 +234,7 @@ class _Work:
                     f"no file of module entrypoint '{shown(draft.entrypoint)}' is here to read the flow's name from; "
                     "set flow_name"
                 )
-            flow = found.name
+            flow = found.flow.name
         name = f"{flow}/{draft.half}" if flow is not None else draft.half
         check(name)
         return name
@@ -238,7 +248,7 @@ class _Work:
     def _message(self, commit: str) -> str | None:
         return checkout.first_line(self.repository, commit)
 
-    def flow(self, entrypoint: str, directory: str, commit: str | None, name: str | None) -> Flow | None:
+    def flow(self, entrypoint: str, directory: str, commit: str | None, name: str | None) -> _Found | None:
         """The flow of an entrypoint; None where a module's file is not here. Raises `BadEntrypoint`.
 
         `name`: the flow's, where the manifest gives it; then the code need not say it.
@@ -248,14 +258,14 @@ class _Work:
             self._flows[key] = self._read_flow(entrypoint, directory, commit, name)
         return self._flows[key]
 
-    def _read_flow(self, entrypoint: str, directory: str, commit: str | None, name: str | None) -> Flow | None:
+    def _read_flow(self, entrypoint: str, directory: str, commit: str | None, name: str | None) -> _Found | None:
         files, function = split_entrypoint(entrypoint)
         here = commit if commit and checkout.present(self.repository, commit) else None
         for file in files:
             path = posixpath.join(directory, file)
             content = checkout.file_at(self.repository, here, path) if here else None
             if content is not None:
-                return read_flow(content, path, function, name)
+                return _Found(read_flow(content, path, function, name), path, True)
         for file in files:
             path = posixpath.join(directory, file)
             content = self._work_tree_file(path)
@@ -264,7 +274,7 @@ class _Work:
                     self.warnings.append(
                         f"{shown(path)} is not in the source commit {here[:12]}; commit it before deploying"
                     )
-                return read_flow(content, path, function, name)
+                return _Found(read_flow(content, path, function, name), path, False)
         if len(files) == 1:
             raise BadEntrypoint(
                 f"there is no file {shown(posixpath.join(directory, files[0]))}; correct the entrypoint"
@@ -320,10 +330,12 @@ class _Work:
         given = entry.properties["parameter_openapi_schema"]
         if given is None:
             entrypoint = entry.properties["entrypoint"]
-            flow = None
+            found = None
             if isinstance(entrypoint, str) and entrypoint:
-                flow = self.flow(entrypoint, candidate.directory, commit, entry.flow_name)
-            derived: dict[str, Json] = flow.schema if flow else {}
+                found = self.flow(entrypoint, candidate.directory, commit, entry.flow_name)
+            derived: dict[str, Json] = found.flow.schema if found else {}
+            if found and not found.committed:
+                self._refuse_secrets(found.path, derived)
             if derived:
                 entry = manifest.retype(entry, candidate.draft, self.context, derived)
             entry = entry._replace(properties={**entry.properties, "parameter_openapi_schema": derived})
@@ -336,6 +348,16 @@ class _Work:
                 "correct the parameters, or set enforce_parameter_schema: false"
             )
         return entry
+
+    def _refuse_secrets(self, path: str, schema: dict[str, Json]) -> None:
+        """Those in the defaults of code that is in no commit yet: the schema would take them into history."""
+        for leak in leaks.find({"parameter_openapi_schema": schema}):
+            if not leaks.allowed(leak.key, self.context.allow_secret):
+                option = f"--allow-secret {shown(leak.key.rpartition('.')[2])}"
+                raise BadEntrypoint(
+                    f"{shown(path)} comes from the work tree, and its '{shown(leak.key)}' holds {leak.kind}, which "
+                    f"history would keep; take it out, or {option} if it is none"
+                )
 
     def _with_full_commits(self, candidate: _Candidate, properties: Mapping[str, Json]) -> Mapping[str, Json]:
         where = f"{_where(candidate)}: deployment '{shown(candidate.draft.half)}', "
