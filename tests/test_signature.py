@@ -390,6 +390,14 @@ def test_an_assignment_to_many_names_is_read_in_time() -> None:
     assert time.process_time() - started < 5
 
 
+def test_many_flows_of_one_file_are_read_in_time() -> None:
+    source = "".join(f"def f{n}(x=[{n}, {{'a': {n}}}]):\n" + "    x = g(x)[0] + 1\n" * 20 for n in range(300)).encode()
+    started = time.process_time()
+    for n in range(300):
+        assert read_flow(source, "a.py", f"f{n}").name == f"f{n}"
+    assert time.process_time() - started < 5
+
+
 EXPANDING = {
     "types": "".join(f"A{n} = tuple[A{n + 1}, A{n + 1}]\n" for n in range(40)) + "A40 = int\ndef f(x: A0): ...",
     "values": "".join(f"A{n} = (A{n + 1}, A{n + 1})\n" for n in range(40)) + "A40 = 1\ndef f(x=A0): ...",

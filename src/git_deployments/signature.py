@@ -17,6 +17,7 @@ import codecs
 import io
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple, Union
 
 from git_deployments.docstrings import described
@@ -174,6 +175,7 @@ def _decode(source: bytes, path: str) -> str:
         ) from None
 
 
+@lru_cache(maxsize=4)  # a file of hundreds of flows is read once for each of them
 def _parse(text: str, path: str) -> ast.Module:
     # 3.10 builds a tree of any depth and overflows the C stack on the way, at about 100,000 levels. Its
     # tokenizer bounds brackets; what nests without them (`a.b.c`, `1+1+1`, `f()()`) has an operator a level.
