@@ -72,6 +72,7 @@ def test_manifests_that_are_no_text(project: Project, data: bytes) -> None:
         ({"job_variables": {"env": {"X": "{{ $MY_TOKEN }}"}}}, {"MY_TOKEN": "hunter22"}, "job_variables.env.X"),
         ({"parameters": {"p": "{{ $DB_PASSWORD }}"}}, {"DB_PASSWORD": "hunter22"}, "parameters.p"),
         ({"parameters": {"p": "{{ $STRIPE_KEY }}"}}, {"STRIPE_KEY": "hunter22"}, "parameters.p"),
+        ({"job_variables": {"env": [{"name": "DB_PASSWORD", "value": "hunter22"}]}}, {}, "job_variables.env.0.value"),
         ({"description": "ghp_" + "hunter22" * 5}, {}, "description"),
         ({"parameters": {"aws": "AKIAHUNTER22HUNTER22"}}, {}, "parameters.aws"),
         ({"parameters": {"key": "-----BEGIN OPENSSH PRIVATE KEY-----\nhunter22\n"}}, {}, "parameters.key"),

@@ -166,6 +166,17 @@ def test_literal_values_of_secret_keys(key: str) -> None:
     assert kinds({"parameters": {key: ["", "x"]}}) == [(f"parameters.{key}.1", "a literal secret")]
 
 
+def test_values_that_their_neighbour_names() -> None:
+    env: Json = [
+        {"name": "DB_PASSWORD", "value": "hunter2"},
+        {"name": "DB_PASSWORD", "value": "$(PW)"},
+        {"name": "DB_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}},
+        {"name": "LEVEL", "value": "debug"},
+        {"name": ["password"], "value": "x"},
+    ]
+    assert kinds({"job_variables": {"env": env}}) == [("job_variables.env.0.value", "a literal secret")]
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -122,13 +122,22 @@ def find(properties: Mapping[str, Json]) -> list[Leak]:
         path, name, value = waiting.pop()
         if isinstance(value, dict):
             leaks += [Leak(path, kind) for kind in map(text_looks_secret, value) if kind]
-            waiting += reversed([(f"{path}.{key}" if path else key, key, child) for key, child in value.items()])
+            named = _named(value)
+            waiting += reversed(
+                [(f"{path}.{key}" if path else key, named.get(key, key), child) for key, child in value.items()]
+            )
         elif isinstance(value, list):
             # Items keep the name of the list: `password: [a, b]` holds two.
             waiting += reversed([(f"{path}.{at}", name, child) for at, child in enumerate(value)])
         elif kind := _secret_kind(name, value):
             leaks.append(Leak(path, kind))
     return leaks
+
+
+def _named(value: Mapping[str, Json]) -> dict[str, str]:
+    """What a value is called by its neighbour, as in the `{name: DB_PASSWORD, value: …}` of Kubernetes and ECS."""
+    name = value.get("name")
+    return {"value": name} if isinstance(name, str) else {}
 
 
 def _secret_kind(name: str, value: Json) -> str | None:
