@@ -540,6 +540,14 @@ def test_every_kind_of_parameter_is_given_as_prefect_gives_it(
     assert {key: said[key] for key in printed} == printed
 
 
+@pytest.mark.parametrize("nested", ["{}", '{{"inner": [{}]}}', "[{}]"])
+def test_a_parameter_that_a_server_fills_in_must_be_given(flows: Flows, nested: str) -> None:
+    value = nested.format('{"__prefect_kind": "workspace_variable", "variable_name": "day"}')
+    flows.versions(1, parameters={"name": json.loads(value)}, enforce_parameter_schema=False)
+    assert "parameter 'name' of v1 of 'etl/prod' is for a Prefect server to fill in" in flows.fatal("run", "prod")
+    assert flows.said("prod", "-p", "name=mine")["name"] == "mine"
+
+
 def test_what_a_flow_requires_must_be_given(flows: Flows) -> None:
     flows.commit("Flow", **{"example.py": "def my_flow(day: str):\n    print(day)\n"})
     flows.deploy(entrypoint="example.py:my_flow")

@@ -98,7 +98,7 @@ def _parameters(said: str, configuration: Mapping[str, Json], assignments: Itera
     given = _assigned(assignments, wanted)
     parameters = {**(stored if isinstance(stored, dict) else {}), **given}
     for key, value in parameters.items():
-        if isinstance(value, dict) and "__prefect_kind" in value:
+        if _is_filled_later(value):
             raise CannotRun(
                 f"parameter '{shown(key)}' of {said} is for a Prefect server to fill in; give it: -p {shown(key)}=…"
             )
@@ -110,6 +110,13 @@ def _parameters(said: str, configuration: Mapping[str, Json], assignments: Itera
             if problems:
                 raise schema.BadParameters(f"{said}: {'; '.join(problems)}; give another value with -p KEY=VALUE")
     return parameters
+
+
+def _is_filled_later(value: Json) -> bool:
+    """A Prefect server puts something else in its place, or in the place of something in it."""
+    if isinstance(value, dict):
+        return "__prefect_kind" in value or any(map(_is_filled_later, value.values()))
+    return isinstance(value, list) and any(map(_is_filled_later, value))
 
 
 def _assigned(assignments: Iterable[str], wanted: Mapping[str, Json]) -> dict[str, Json]:
