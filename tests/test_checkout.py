@@ -110,6 +110,19 @@ def test_hooks_of_the_user_do_not_run(versions: Project) -> None:
     assert not (versions.path.parent / "ran").exists()
 
 
+@pytest.mark.parametrize("relative", [False, True])
+def test_the_index_of_a_commit_that_is_being_made_stays(versions: Project, relative: bool) -> None:
+    """Git names it to its hooks."""
+    versions.write("staged", "by the user\n")
+    versions.git("add", "staged")
+    before = versions.git("ls-files", "--stage")
+    index = versions.path / ".git" / "index"
+    versions.ok("checkout", "prod", "../first", "v1", GIT_INDEX_FILE=".git/index" if relative else str(index))
+    assert versions.git("ls-files", "--stage") == before
+    assert versions.git("diff", "--cached", "--name-only") == "staged"
+    assert Repository(versions.path.parent / "first").git("status", "--porcelain") == ""
+
+
 def test_it_works_from_a_bare_repository(versions: Project, tmp_path: Path) -> None:
     subprocess.run(["git", "clone", "-q", "--mirror", str(versions.path), str(tmp_path / "bare")], check=True)
     Project(tmp_path / "bare").ok("checkout", "prod", "../there", "v2")

@@ -106,7 +106,10 @@ def add(repository: Repository, directory: str, commit: str) -> None:
     path = os.path.abspath(directory)
     if os.path.lexists(path):
         raise DirectoryTaken(f"{shown(directory)} exists already; name a directory that does not")
-    repository.git.run(*_PLAIN, "worktree", "add", "--quiet", "--detach", path, commit)
+    # In a hook this names the index of the commit that is being made, and git would fill it from the new work tree.
+    git = repository.git
+    others = {variable: value for variable, value in git.environment.items() if variable != "GIT_INDEX_FILE"}
+    git._replace(environment=others).run(*_PLAIN, "worktree", "add", "--quiet", "--detach", path, commit)
     check(inside(repository, path), commit)
     # A sparse work tree whose configuration is its own hands that down, and later commands in the new one would follow.
     # Where all share one, nothing is handed down, and this would write into it.
