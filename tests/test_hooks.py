@@ -86,6 +86,39 @@ def test_a_hook_of_yours_runs_first_and_has_its_say(team: Team) -> None:
     assert team.hub.refs() == before
 
 
+DISPATCH = """data=$(cat)
+for hook in "$(dirname "$0")/$(basename "$0").d"/*; do
+    test -x "$hook" || continue
+    echo "$data" | "$hook" || exit 1
+done"""
+
+
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/sh -e", "/usr/bin/env bash", "/bin/bash -e"])
+def test_a_hook_of_yours_that_looks_at_its_name_finds_the_one_that_it_had(team: Team, shell: str) -> None:
+    """As that of a forge does, which runs what lies in `<name>.d`: it would run nothing, and so let everything in."""
+    team.hub.ok("hook", "install", "--remove")
+    mine = hook(team.hub, "pre-receive", DISPATCH)
+    mine.write_text(mine.read_text().replace("/bin/sh", shell, 1))
+    hook(team.hub, "pre-receive.d/forge", "grep refs/heads/main && echo 'main is protected' && exit 1; exit 0")
+    team.hub.ok("hook", "install")
+    team.ada.commit("More", code="2\n")
+    before = team.hub.git("rev-parse", "main")
+    assert "main is protected" in push(team.ada, "HEAD:main").err
+    assert team.hub.git("rev-parse", "main") == before
+    assert push(team.ada, "HEAD:side").code == 0
+    team.ada.ok("rollback", "prod", "--push")
+
+
+@pytest.mark.parametrize("first", ["#!/usr/bin/env python3", f"#!{sys.executable}"])
+def test_a_hook_of_yours_in_another_language_is_run_as_it_is(team: Team, first: str) -> None:
+    team.hub.ok("hook", "install", "--remove")
+    mine = hook(team.hub, "pre-receive", "")
+    mine.write_text(f"{first}\nimport sys\nprint(sys.argv, len(sys.stdin.read().split()))\n")
+    team.hub.ok("hook", "install")
+    told = push(team.ada, "HEAD:side").err
+    assert "pre-receive.before-deployments'] 3" in told
+
+
 def test_a_hook_that_reads_nothing_or_is_not_executable_is_no_obstacle(team: Team) -> None:
     team.hub.ok("hook", "install", "--remove")
     mine = hook(team.hub, "pre-receive", "exit 0")

@@ -28,8 +28,19 @@ _SCRIPT = """\
 # A hook that was here before is {hook}{kept}, beside this file, and runs first.
 moved=$(cat)
 before="${{0%/*}}/{hook}{kept}"
+run_before () {{
+    # Many scripts look at their own name to know which hook they are, so one of a shell is told the name that it had.
+    line=
+    test -h "$before" || read -r line 2>/dev/null <"$before"
+    case ${{line%% -*}} in
+    '#!'*[/' ']sh | '#!'*[/' ']bash | '#!'*[/' ']dash | '#!'*[/' ']ksh)
+        ${{line#??}} -c '. "$0{kept}"' "$0" "$@"
+        ;;
+    *) "$before" "$@" ;;
+    esac
+}}
 if test -x "$before"; then
-    printf '%s\\n' "$moved" | "$before" "$@" || {otherwise}
+    printf '%s\\n' "$moved" | run_before "$@" || {otherwise}
 fi
 case $moved in
 *" refs/"[Dd][Ee][Pp][Ll][Oo][Yy][Mm][Ee][Nn][Tt][Ss]*) ;;
