@@ -351,6 +351,20 @@ def test_who_may_not_move_live_neither_begins_nor_ends_a_hold(team: Team, keys: 
     assert team.hub.run("fsck", "--signatures").out.count("who may not move live") == 3
 
 
+def test_who_may_not_move_live_ends_no_hold_by_a_delete_of_what_is_not_live(team: Team, keys: Keys) -> None:
+    team.ada.ok("rollback", "prod", "--hold", "--push")
+    team.ada.git("update-ref", "-d", LIVE)
+    team.ada.ok("push")
+    team.ada.deploy("x", "--no-live", "--push", name="dev")
+    team.hub.git("config", "deployments.etl/*.mayMove", "bob@example.com")
+    refused(team.ada, "delete", "prod", "-y", "--push", saying="(delete): ada@example.com signed it, who may not move")
+    team.ada.ok("delete", "dev", "-y", "--push")
+    keys.give(team.bob, "bob")
+    team.bob.ok("pull")
+    team.bob.ok("delete", "prod", "-y", "--push")
+    assert team.hub.run("fsck", "--signatures").out.count("(delete): ada@") == 0
+
+
 def test_live_does_not_go_unsigned_with_a_purge(team: Team, keys: Keys) -> None:
     team.hub.git("config", "deployments.allowDelete", "true")
     team.hub.git("config", "deployments.etl/*.mayMove", "bob@example.com")

@@ -675,16 +675,25 @@ class Mark(NamedTuple):
     """It makes another version live, or none; or it decides whether later ones go live."""
 
 
-def _mark(event: Event) -> Mark:
-    moves = event.before != event.after or event.action in ("promote", "rollback")  # which begin and end a hold
-    return Mark(event.name, event.commit, event.action, moves)
+def _mark(event: Event, older: Event | None) -> Mark:
+    holds = event.action in ("promote", "rollback") or event.held != (older is not None and older.held)
+    return Mark(event.name, event.commit, event.action, holds or event.before != event.after)
+
+
+def _marks(newest_first: Iterator[tuple[Object, Event]]) -> Iterator[Mark]:
+    newer: Event | None = None
+    for _, event in newest_first:
+        if newer:
+            yield _mark(newer, event)
+        newer = event
+    if newer:
+        yield _mark(newer, None)
 
 
 def _check_signatures(repository: Repository, state: State, log: str) -> Findings:
     try:
-        for block in _blocks(_log(repository, log)):
-            marks = [_mark(event) for _, event in block]
-            yield from signature_problems(repository, marks, needed=True)
+        for block in _blocks(_marks(_log(repository, log))):
+            yield from signature_problems(repository, block, needed=True)
     except DeploymentsError as damage:
         yield _of(state, f"signatures: {damage}")
 
@@ -767,14 +776,15 @@ def incoming(
         for object_, event in block:
             if newer:
                 problems += _incoming_event_problems(name, newer, event, chain)
+                events.append(_mark(newer[1], event))
             newer = (object_, event)
             if known and object_.oid == known.commit:
                 follows, newer = True, None
                 break
             problems += (f"event {object_.oid}: {problem}" for problem in _event_alone(object_, event, documents))
-            events.append(_mark(event))
     if newer:
         problems += _incoming_event_problems(name, newer, None, chain)
+        events.append(_mark(newer[1], None))
     return Incoming(newest, problems, follows, events, chain)
 
 
