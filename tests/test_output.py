@@ -67,6 +67,12 @@ def test_a_warning_that_cannot_be_said_stops_no_work(versions: Project) -> None:
     assert versions.live() == 4
 
 
+def test_in_one_log_both_streams_are_in_the_order_of_a_terminal(versions: Project) -> None:
+    versions.git("remote", "add", "origin", "../away")
+    _, said = ran(versions, "git-deployments rollback prod 2>&1 | cat")
+    assert [line.partition(":")[0] for line in said.splitlines()] == ["etl/prod", "undo", "not published"]
+
+
 def test_standard_output_without_a_reader_ends_as_git_does(versions: Project) -> None:
     for words in ("live etl/prod", "list", "log prod"):
         code, said = ran(versions, f"(sleep 0.3; git-deployments {words}) | :; exit ${{PIPESTATUS[0]}}")

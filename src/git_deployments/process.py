@@ -136,7 +136,12 @@ def note(line: str) -> None:
 
 
 def tell(words: str) -> None:
-    """Words on standard error; where it cannot be written the work goes on, as git's does."""
+    """Words on standard error; where it cannot be written the work goes on, as git's does.
+
+    What was said before goes out first: where both go into one log, it is in the order of a terminal's.
+    """
+    with suppress(OSError, DeploymentsError):  # what ends the process says what is wrong there
+        sys.stdout.flush()
     try:
         sys.stderr.write(words)
         sys.stderr.flush()
