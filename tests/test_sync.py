@@ -639,7 +639,8 @@ def test_a_name_of_one_part_that_was_removed_is_said_when_it_is_fetched(nested: 
 def test_a_purge_here_says_that_the_remote_has_it_still(shared: Team) -> None:
     result = shared.ada.ok("delete", "prod", "--purge", "-y")
     assert result.out == "etl/prod: nothing of it is left here\n"
-    shell = result.err.splitlines()[-1].partition("origin has it still, and a pull brings it back: git deployments ")[2]
+    told = "origin has it still, and a pull brings it back; to remove it there: git deployments "
+    shell = result.err.splitlines()[-1].partition(told)[2]
     shared.ada.ok(*shell.split(), "-y")
     assert shared.hub.refs() == shared.ada.refs() == {}
     shared.ada.deploy("alone", name="alone")

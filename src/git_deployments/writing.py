@@ -257,7 +257,7 @@ def _tell_where_it_stays(repository: Repository, name: str, remote: str | None) 
     where = remote or default_remote(repository)
     if where and name in tracked(repository, where, [name]):
         words = f"git deployments delete --purge --push --remote {quoted(where)} {quoted(name)}"
-        note(f"{shown(where)} has it still, and a pull brings it back: {words}")
+        note(f"{shown(where)} has it still, and a pull brings it back; to remove it there: {words}")
 
 
 def _purged_there(repository: Repository, name: str, remote: str) -> Pushed:
