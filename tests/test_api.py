@@ -295,6 +295,71 @@ def test_a_command_that_fails_is_warned_of_and_the_write_stands(deployments: Dep
     assert versions.live() == 1
 
 
+@pytest.fixture
+def hub(versions: Project, tmp_path: Path) -> Project:
+    """What `origin` of the repository is, with its three versions."""
+    path = tmp_path / "hub.git"
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(path)], check=True)
+    versions.git("remote", "add", "origin", str(path))
+    versions.git("push", "-q", "origin", "main")
+    versions.ok("push", "-q")
+    return Project(path)
+
+
+def test_a_write_is_published_where_the_commands_publish(
+    deployments: Deployments, versions: Project, hub: Project
+) -> None:
+    versions.git("config", "deployments.push", "true")
+    for verb in (
+        lambda: deployments.deploy(),
+        lambda: deployments.update("prod", {"tags": ["a"]}),
+        lambda: deployments.rollback("prod"),
+        lambda: deployments.promote("etl/prod"),
+        lambda: deployments.delete("prod"),
+    ):
+        verb()
+        assert hub.refs() == versions.refs()
+    versions.git("config", "deployments.push", "false")
+    with git_deployments.open(versions.path) as opened:
+        opened.deploy()
+    assert hub.refs() != versions.refs()
+
+
+def test_what_cannot_be_published_is_not_written(deployments: Deployments, versions: Project, hub: Project) -> None:
+    versions.git("config", "deployments.push", "true")
+    versions.git("remote", "set-url", "origin", f"{hub.path}-gone")
+    before = versions.refs()
+    for verb in every_verb(deployments, ""):
+        with pytest.raises(DeploymentsError, match=r"hub\.git-gone"):
+            verb()
+    assert versions.refs() == before
+
+
+def test_the_first_write_of_a_clone_continues_the_numbers(hub: Project, tmp_path: Path) -> None:
+    """A checkout in CI brings no deployments."""
+    verbs: dict[str, Callable[[Deployments], object]] = {
+        "one": lambda opened: opened.deploy(),
+        "two": lambda opened: opened.update("prod", {"tags": ["a"]}),
+        "three": lambda opened: opened.update("etl/prod", {"tags": ["a"]}),
+    }
+    for name, verb in verbs.items():
+        clone = Project(tmp_path / name)
+        subprocess.run(["git", "clone", "-q", str(hub.path), str(clone.path)], check=True)
+        clone.manifest("again")
+        with git_deployments.open(clone.path) as opened:
+            verb(opened)
+        assert clone.live() == 4
+    clone.git("remote", "set-url", "origin", str(tmp_path / "gone"))
+    for ref in clone.refs():
+        clone.git("update-ref", "-d", ref)
+    with (
+        git_deployments.open(clone.path) as opened,
+        pytest.warns(RuntimeWarning, match="numbers are provisional") as said,
+    ):
+        opened.deploy()
+    assert [warning.filename for warning in said] == [__file__]
+
+
 VALUES: tuple[Any, ...] = (
     "plain",
     "",

@@ -10,14 +10,16 @@ from typing import NamedTuple
 
 from git_deployments import audit, history, publish, store, sync, tracking
 from git_deployments.audit import Finding
+from git_deployments.checkout import default_remote
 from git_deployments.compare import Difference, two_versions, version_differences
 from git_deployments.errors import DeploymentsError
 from git_deployments.history import State
 from git_deployments.model import Event, Json, Version
+from git_deployments.names import shown
 from git_deployments.reason import check_label, check_reason
 from git_deployments.repository import Repository
 from git_deployments.resolve import resolve
-from git_deployments.store import Decide, Outcome
+from git_deployments.store import Decide, Outcome, Wanted
 
 
 class Snapshot(NamedTuple):
@@ -49,9 +51,12 @@ class Deployments:
     written, `store.Refused`, `ExpectationFailed`, `git.Locked`, `repository.NoIdentity`,
     `reason.ReasonMissing`, `reason.SecretReason`.
 
-    Where `deployments.onLiveLocal` is set, what a write makes live is told to the commands of
-    `deployments.onLive`. They print to standard error if they print; one that fails is a
-    `RuntimeWarning`, since the write stands.
+    The configuration is obeyed as by the commands. With `deployments.push` a write is published to the
+    default remote or not made; what `pull` and `push` raise is raised then, and `publish.ContestedBefore`. A
+    clone without deployments asks its default remote first, so that numbers go on. What goes live is told
+    to the commands of `deployments.onLive` where `deployments.onLiveLocal` is set, which print to standard
+    error if they print, and is put on the Prefect server with `deployments.applyOnLive`. What fails of
+    all that without undoing the write is a `RuntimeWarning`.
     """
 
     def __init__(self, path: str, environment: Mapping[str, str]) -> None:
@@ -136,7 +141,8 @@ class Deployments:
             tuple(runtime_env), tuple(allow_secret),
         )  # fmt: skip
         wishes, _ = deploy.prepare(self._repository, request, self._repository.environment, lambda: b"")
-        return self._write(list(wishes), store.deploying(self._repository, wishes, message), 3)
+        wanted = Wanted(lambda: builtins.list(wishes), True)
+        return self._write(wanted, store.deploying(self._repository, wishes, message), 3)
 
     def update(
         self,
@@ -202,7 +208,12 @@ class Deployments:
         `repair`: look for damage in all that is here, not in the newest alone.
         Raises `sync.BadRemote`, `sync.Rewound`, `integrate.TwoHistories`; then nothing has changed.
         """
-        return sync.pull(self._repository, self._remote(remote), builtins.list(names) or None, repair=repair)
+        repository = self._repository
+        pulled = sync.pull(repository, self._remote(remote), builtins.list(names) or None, repair=repair)
+        changed = [one.name for one in pulled.integrations if one.changes]
+        found = history.states(repository, changed) if changed else []
+        _warn(_applied(repository, {one.name: True for one in found if one.live and not one.deleted}), 3)
+        return pulled
 
     def push(self, remote: str | None = None, *names: str) -> publish.Pushed:
         """Publish what is unpublished. Raises `Diverged`, `Lost`, `Declined` and `Gone` of `publish`."""
@@ -212,29 +223,70 @@ class Deployments:
         return tracking.chosen_remote(self._repository, remote)
 
     def _one(self, name: str, decide: Decide) -> Outcome:
-        return self._write([history.find(self._repository, name).name], decide, 4)[0]
+        exact = history.is_full_name(name)
+        wanted = Wanted(lambda: [name if exact else history.find(self._repository, name).name], exact)
+        return self._write(wanted, decide, 4)[0]
 
-    def _write(self, names: builtins.list[str], decide: Decide, depth: int) -> builtins.list[Outcome]:
-        """Write, and do what follows. `depth`: calls between a warning and who called us."""
-        outcomes = store.write(self._repository, self._repository.who(), names, decide)
-        failures = self._follow(outcomes)
-        if failures:
-            import warnings
-
-            for line in failures:
-                warnings.warn(line, RuntimeWarning, stacklevel=depth)
+    def _write(self, wanted: Wanted, decide: Decide, depth: int) -> builtins.list[Outcome]:
+        """See `write`. `depth`: calls between a warning and who called us."""
+        outcomes, failures = write(self._repository, wanted, decide)
+        _warn(failures, depth + 1)
         return outcomes
 
-    def _follow(self, outcomes: builtins.list[Outcome]) -> builtins.list[str]:
-        """Run the commands of `deployments.onLive` where they are wanted; what failed, in words: the write stands."""
-        failures: builtins.list[str] = []
-        records = store.moved(outcomes)
-        try:
-            if records and self._repository.flag("onLiveLocal"):
-                from git_deployments import onlive
 
-                for line in onlive.run_here(self._repository, onlive.made(records)):
-                    failures.append(line)
-        except DeploymentsError as error:
-            failures.append(str(error))
-        return failures
+def write(repository: Repository, wanted: Wanted, decide: Decide) -> tuple[builtins.list[Outcome], builtins.list[str]]:
+    """Write as the configuration wants it, and do what follows; what failed although the write stands, in words."""
+    if repository.flag("push"):
+        written = publish.write(repository, tracking.chosen_remote(repository, None), wanted, decide)
+        outcomes, failures = written.outcomes, [*written.pushed.warnings]
+    else:
+        failures = _met(repository, wanted)
+        outcomes = store.write(repository, repository.who(), wanted.look(), decide)
+    return outcomes, failures + _followed(repository, outcomes)
+
+
+def _met(repository: Repository, wanted: Wanted) -> builtins.list[str]:
+    """A clone that has no deployments yet asks its remote first, so that numbers go on; what was in the way."""
+    if not repository.remotes or not history.is_empty(repository, wanted.look() if wanted.exact else ()):
+        return []
+    remote = default_remote(repository)
+    if remote is None:
+        return []
+    try:
+        sync.pull(repository, remote)
+    except DeploymentsError as error:
+        return [f"{shown(remote)} could not be asked, so the numbers are provisional: {error}"]
+    return []
+
+
+def _followed(repository: Repository, outcomes: builtins.list[Outcome]) -> builtins.list[str]:
+    """What is to happen once another version is live; what failed of it."""
+    failures: builtins.list[str] = []
+    records = store.moved(outcomes)
+    try:
+        if records and repository.flag("onLiveLocal"):
+            from git_deployments import onlive
+
+            for line in onlive.run_here(repository, onlive.made(records)):
+                failures.append(line)
+    except DeploymentsError as error:
+        failures.append(str(error))
+    return failures + _applied(repository, {one.name: one.before is None for one in records if one.after})
+
+
+def _applied(repository: Repository, moved: Mapping[str, bool]) -> builtins.list[str]:
+    try:
+        if moved and repository.flag("applyOnLive"):
+            from git_deployments import apply
+
+            apply.follow(repository, moved)
+    except DeploymentsError as error:
+        return [str(error)]
+    return []
+
+
+def _warn(failures: Iterable[str], depth: int) -> None:
+    for line in failures:
+        import warnings
+
+        warnings.warn(line, RuntimeWarning, stacklevel=depth)

@@ -16,7 +16,7 @@ from git_deployments.history import State, properties, settings, states, trusted
 from git_deployments.model import Json, Version
 from git_deployments.names import quoted, shown
 from git_deployments.repository import Repository
-from git_deployments.server import Found, Server
+from git_deployments.server import Found, Server, connect
 
 _ROUNDS = 10
 """How often one call follows a `live` that others move meanwhile."""
@@ -24,6 +24,10 @@ _ROUNDS = 10
 
 class CannotApply(DeploymentsError):
     """There is nothing to apply, or nowhere to apply it."""
+
+
+class NotApplied(DeploymentsError):
+    """A version is live here and not on the server (`deployments.applyOnLive`)."""
 
 
 class Target(NamedTuple):
@@ -135,6 +139,24 @@ def _applied(server: Server, target: Target, with_settings: bool) -> Applied:
     server.update(found, {**fields, **more} if with_settings and target.found else fields)
     after = server.find(target.name)
     return Applied(target, waiting, drift(target.properties, target.version, after) if after else [])
+
+
+def follow(repository: Repository, moved: Mapping[str, bool]) -> list[Applied]:
+    """Apply what has just become live. `moved`: full name to whether the server may be without it.
+
+    Raises `NotApplied`: the move itself stands.
+    """
+    try:
+        with connect() as server:
+            targets = look(repository, server, states(repository, moved))
+            for target in targets:
+                check(server, [target], moved[target.name])
+            return apply(repository, server, targets, False)
+    except DeploymentsError as error:
+        again = " ".join(quoted(name) for name in moved)
+        raise NotApplied(
+            f"live has moved here, but not on the Prefect server: {error}; then: git deployments apply {again}"
+        ) from None
 
 
 def settings_drift(target: Target) -> dict[str, Json]:

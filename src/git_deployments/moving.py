@@ -209,7 +209,7 @@ def after_moves(
 ) -> None:
     """What is to happen here once another version is live (design, "Hooks" and "Running").
 
-    `warned` is told what did not go well. Raises `NotApplied`; whatever is raised here, the moves stand.
+    `warned` is told what did not go well. Raises `apply.NotApplied`; whatever is raised here, the moves stand.
     """
     records = moved(outcomes)
     if not records:

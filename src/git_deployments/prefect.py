@@ -11,13 +11,15 @@ What `.deploy()` would send to a server becomes a version here, by the rules of 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from git_deployments import deploy, deployed, store
+from git_deployments.api import write
 from git_deployments.model import Json, Place
 from git_deployments.repository import Repository
-from git_deployments.store import Outcome
+from git_deployments.store import Outcome, Wanted
 
 
 class RunnerDeployment(Protocol):
@@ -56,7 +58,7 @@ def record(
     `image` is what `.deploy(image=…)` takes, best with its digest; `path` a directory of the repository, the
     one that the entrypoint is relative to; `environment` (default: this process's) where CI variables come
     from. The version's name is `version`, else that of the deployment, unless it is the flow's own default.
-    Raises what `Deployments.deploy` raises.
+    Raises what `Deployments.deploy` raises, and obeys the configuration as that does.
     """
     where = os.fspath(path)
     variables = dict(os.environ if environment is None else environment)
@@ -76,7 +78,10 @@ def record(
         entry = _entry(deployment, image)
         wishes, _ = deploy.prepare_entries(repository, request, variables, [entry], place)
         decide = store.deploying(repository, wishes, message)
-        return store.write(repository, repository.who(), list(wishes), decide)[0]
+        (outcome,), failures = write(repository, Wanted(lambda: list(wishes), True), decide)
+        for line in failures:
+            warnings.warn(line, RuntimeWarning, stacklevel=2)
+        return outcome
     finally:
         repository.close()
 

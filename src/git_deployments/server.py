@@ -51,18 +51,30 @@ def connect() -> Iterator[Server]:
         raise PrefectMissing(
             "Prefect's client library is not installed beside git-deployments; pip install 'git-deployments[prefect]'"
         ) from None
-    import logging
 
-    logging.getLogger("prefect").setLevel(logging.CRITICAL)  # what is wrong is said in one line of ours
     url = PREFECT_API_URL.value()
     if not url:
         raise ServerFailed("no Prefect server is named; set PREFECT_API_URL, for example to http://127.0.0.1:4200/api")
-    with _said(url, "it cannot be asked"):
+    with _said(url, "it cannot be asked"), _silence():
         client = get_client(sync_client=True)
         with client:
             server = Server(client, url)
             server.check_version()
             yield server
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What is wrong is said in one line of ours; whose process this is may want to hear all else."""
+    import logging
+
+    logger = logging.getLogger("prefect")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 class Server:

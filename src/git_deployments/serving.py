@@ -9,16 +9,12 @@ import click
 from git_deployments import apply, render
 from git_deployments.compare import Difference
 from git_deployments.console import as_json, helps, option
-from git_deployments.errors import DONE, DeploymentsError
+from git_deployments.errors import DONE
 from git_deployments.history import State, match, names, states
-from git_deployments.names import quoted, shown
+from git_deployments.names import shown
 from git_deployments.process import App, note, say, warn
 from git_deployments.repository import Repository
 from git_deployments.server import connect
-
-
-class NotApplied(DeploymentsError):
-    """A version is live here and not on the server (`deployments.applyOnLive`)."""
 
 
 @click.command("apply", add_help_option=False)
@@ -153,29 +149,16 @@ def apply_moves(
 ) -> None:
     """Apply what has just become live. `moved`: full name to whether the server may be without it.
 
-    Raises `NotApplied`: the move itself stands.
+    Raises `apply.NotApplied`: the move itself stands.
     """
-    if not moved:
-        return
-    try:
-        with connect() as server:
-            targets = apply.look(repository, server, states(repository, moved))
-            for target in targets:
-                apply.check(server, [target], moved[target.name])
-            done = apply.apply(repository, server, targets, False)
-    except DeploymentsError as error:
-        again = " ".join(quoted(name) for name in moved)
-        raise NotApplied(
-            f"live has moved here, but not on the Prefect server: {error}; then: git deployments apply {again}"
-        ) from None
-    for one in done:
+    for one in apply.follow(repository, moved) if moved else ():
         if not quiet:
             _tell(one, False, note)
         _warn_of_rest(one.left, one.target.name, warned)
 
 
 def apply_pulled(repository: Repository, changed: list[str], quiet: bool) -> None:
-    """Apply what a pull has brought, where anything is live. Raises `NotApplied`: what was pulled stands."""
+    """Apply what a pull has brought, where anything is live. Raises `apply.NotApplied`: what was pulled stands."""
     found = states(repository, changed) if changed else []
     apply_moves(repository, {state.name: True for state in found if state.live and not state.deleted}, quiet)
 

@@ -126,6 +126,21 @@ def test_each_move_is_applied_where_it_is_configured(served: Served, name: str, 
     assert served.server.deployment(name)["description"] == "version 3"
 
 
+def test_what_python_code_makes_live_is_applied_too(served: Served, name: str) -> None:
+    served.git("config", "deployments.applyOnLive", "true")
+    for number in (1, 2):
+        served.manifest(f"version {number}", name=name.partition("/")[2], flow=name.partition("/")[0])
+        assert served.python("import git_deployments; git_deployments.open().deploy()") == (0, "", "")
+        assert served.server.deployment(name)["description"] == f"version {number}"
+    rollback = f"import git_deployments; print(git_deployments.open().rollback({name!r}).live.number)"
+    assert served.python(rollback) == (0, "1\n", "")
+    assert served.server.deployment(name)["description"] == "version 1"
+    away = f"import os; os.environ['PREFECT_API_URL'] = 'http://127.0.0.1:{free_port()}/api'; "
+    failed = served.python(away + rollback.replace("rollback", "promote"))
+    assert (failed.code, failed.out) == (0, "2\n")
+    assert "RuntimeWarning: live has moved here, but not on the Prefect server: no Prefect server answers" in failed.err
+
+
 @pytest.fixture
 def hub(served: Served, tmp_path: Path) -> Served:
     """What `served` and its clones push to: its hooks put what goes live on the Prefect server."""
