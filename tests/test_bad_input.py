@@ -416,6 +416,23 @@ def test_nothing_to_update_is_a_usage_error(versions: Project) -> None:
     assert versions.run("deploy", "--paths", "x").code == 129
 
 
+def test_entrypoints_behind_symbolic_links(project: Project) -> None:
+    project.write("src/flow.py", "def load(n: int = 1): ...\ndef other(): ...")
+    (project.path / "flow.py").symlink_to("chain.py")
+    (project.path / "chain.py").symlink_to("src/flow.py")
+    (project.path / "lib").symlink_to("src", target_is_directory=True)
+    (project.path / "loop.py").symlink_to("loop.py")
+    project.commit("Links")
+    (project.path / "src/flow.py").unlink()
+    for entrypoint in ("flow.py:load", "lib/flow.py:load", "lib.flow.load", "src/flow.py:load"):
+        project.deploy("x", entrypoint=entrypoint)
+        schema = json.loads(project.ok("show", "prod", "--key", "parameter_openapi_schema").out)
+        assert list(schema["properties"]) == ["n"]
+    project.ok("update", "prod", "entrypoint=lib/flow.py:other")
+    project.manifest(entrypoint="loop.py:load")
+    assert "there is no file loop.py" in project.fatal("deploy")
+
+
 def test_a_new_entrypoint_brings_its_schema_from_the_source_commit(project: Project) -> None:
     flows = "def load(n: int = 1): ...\ndef other(day: str = ''): ...\n"
     project.commit("Flow", **{"flow.py": flows})

@@ -115,6 +115,11 @@ def object_at(repository: Repository, commit: str, path: str) -> str | None:
 
 
 def file_at(repository: Repository, commit: str, path: str) -> bytes | None:
-    """Content of a file in a commit; None where there is none."""
+    """Content of a file in a commit, symbolic links followed within it; None where there is none."""
     found = repository.reading.find(f"{commit}:{path}")
+    if found is None or b"\n" not in found.data:
+        # It may be behind a link, or be one: those have no end of line.
+        asked = f"{commit}:{path}\n".encode("utf-8", "surrogateescape")
+        answer = text(repository.git.run("cat-file", "--batch-check", "--follow-symlinks", stdin=asked)).split(" ")
+        found = repository.reading.find(answer[0]) if len(answer) == 3 and answer[1] == "blob" else None
     return found.data if found and found.kind == "blob" else None
