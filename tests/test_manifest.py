@@ -591,6 +591,12 @@ def test_versions_keep_their_text(version: str) -> None:
     assert entry(f"version: {version}").label == version
 
 
+@pytest.mark.parametrize("version", ["{{ prefect.variables.release }}", "1.{{ ctx.run }}"])
+def test_no_version_is_named_by_what_is_known_only_later(version: str) -> None:
+    message = fault(f"version: '{version}'")
+    assert "key 'version': a template that is known only later cannot name a version" in message
+
+
 @pytest.mark.parametrize("kind", manifest.VERSION_TYPES)
 def test_version_types(kind: str) -> None:
     assert entry(f"version_type: {kind}").version_type == kind

@@ -460,6 +460,8 @@ class _Expanding:
         if found is None:
             return None
         text, spot = found
+        if "{{" in text:
+            raise spot.error("a template that is known only later cannot name a version; write it out")
         fault = label_fault(text)
         if fault is not None:
             raise spot.error(f"{fault}; write another one")
