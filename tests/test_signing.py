@@ -299,7 +299,10 @@ def test_a_pull_takes_only_what_is_signed(team: Team, keys: Keys) -> None:
     team.ada.git("config", "deployments.sign", "false")
     team.ada.ok("rollback", "prod", "--push")
     before = team.bob.refs()
-    assert "it is not signed" in team.bob.fatal("pull")
+    line = team.bob.fatal("pull")
+    assert "it is not signed" in line
+    assert "not signed as this clone asks (deployments.allowedSigners)" in line
+    assert "breaks the format" not in line
     assert team.bob.refs() == before
     team.bob.git("config", "--unset", "deployments.allowedSigners")
     team.bob.ok("pull")

@@ -368,17 +368,28 @@ def _inherited(state: State, seen: Tracked | None) -> bool:
 
 
 def _check_incoming(repository: Repository, state: State, there: Tracked) -> None:
+    unsigned: list[str] = []
     try:
         found = incoming(repository, state.name, there.log, _in_common(repository, state, there))
-        problems = found.problems or [one.problem for one in signature_problems(repository, found.events)]
+        problems = found.problems
+        unsigned = [] if problems else [one.problem for one in signature_problems(repository, found.events)]
         trusted(state_of(repository, state.name, Refs(there.live, there.log, {}, {})))
     except DeploymentsError as error:
         problems = [str(error)]
-    if problems:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    told = problems or unsigned
+    if told:
+        wrong, then = (
+            ("breaks the format", "have it mended there")
+            if problems
+            else (
+                "is not signed as this clone asks (deployments.allowedSigners)",
+                "what is older than the signatures is pulled while that is not set",
+            )
+        )
+        more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
         raise BadRemote(
-            f"what {shown(there.remote)} has of '{shown(state.name)}' breaks the format: {problems[0]}{more}; "
-            "nothing here has changed; have it mended there"
+            f"what {shown(there.remote)} has of '{shown(state.name)}' {wrong}: {told[0]}{more}; "
+            f"nothing here has changed; {then}"
         )
 
 
