@@ -441,6 +441,12 @@ def test_fsck_looks_at_the_signatures_of_a_whole_history(team: Team, keys: Keys)
     assert result.out.count("is by nobody whom deployments.allowedSigners lists") == 2
 
 
+def test_fsck_does_not_call_unsigned_what_it_cannot_tell(team: Team) -> None:
+    result = team.ada.run("fsck", "--signatures")
+    assert result.code == 1
+    assert "it is not signed, or by an ssh key, which only deployments.allowedSigners tells" in result.out
+
+
 def test_fsck_names_each_event_without_a_signature(versions: Project) -> None:
     result = versions.run("fsck", "--signatures")
     assert result.code == 1

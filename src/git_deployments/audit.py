@@ -703,7 +703,8 @@ def signature_problems(repository: Repository, events: Iterable[Mark], needed: b
 
     `needed`: whether or not `deployments.allowedSigners` is set. Raises `BadConfiguration`.
     """
-    needed = needed or allowed_signers(repository) is not None
+    known = allowed_signers(repository) is not None
+    needed = needed or known
     events = list(events)
     rules = moving_rules(repository)
     movers = {name: may_move(rules, name) for name in {event.name for event in events}}
@@ -711,12 +712,15 @@ def signature_problems(repository: Repository, events: Iterable[Mark], needed: b
     found = signatures(repository, (event.commit for event in checked))
     for event in checked:
         allowed = movers[event.name] if event.moves else None
-        problem = _signature_problem(found.get(event.commit), allowed)
+        problem = _signature_problem(found.get(event.commit), allowed, known)
         if problem:
             yield Finding(event.name, f"event {event.commit} ({event.action}): {problem}")
 
 
-def _signature_problem(signature: Signature | None, movers: list[str] | None) -> str | None:
+def _signature_problem(signature: Signature | None, movers: list[str] | None, known: bool) -> str | None:
+    """`known`: there is a list of signers, without which git sees no signature by an ssh key."""
+    if signature is not None and signature.status == "N" and not known:
+        return "it is not signed, or by an ssh key, which only deployments.allowedSigners tells"
     if signature is None or not signature.good:
         return _SIGNATURES.get(signature.status if signature else "E", "its signature cannot be checked")
     if movers is not None and not is_among(signature, movers):
