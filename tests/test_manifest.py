@@ -681,6 +681,18 @@ def test_intervals_are_seconds(written: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
+    "rule",
+    [
+        *("FREQ=MONTHLY;BYDAY=1MO", "RRULE:freq=daily", "INTERVAL=2;FREQ=HOURLY", "RDATE:20200101T090000"),
+        *("DTSTART;TZID=Europe/Paris:20200101T090000\\nRRULE:FREQ=MINUTELY", '{\\"rrule\\": \\"FREQ=DAILY\\"}'),
+    ],
+)
+def test_recurrence_rules_that_prefect_takes(rule: str) -> None:
+    settings = entry(f'schedules: [{{rrule: "{rule}"}}]').settings
+    assert settings == {"schedules": [{"rrule": json.loads(f'"{rule}"')}]}
+
+
+@pytest.mark.parametrize(
     "anchor",
     [
         *("2020-01-01", "2020-01-01T00:00:00+02:00", "2020-01-01 09:30:00.5", "20200101T093000", "2020-W01-1", "now"),
@@ -762,6 +774,9 @@ def test_cron_lines_that_prefect_takes(cron: str) -> None:
         ("schedules: [{interval: 60, anchor_date: 31/12/2020}]", "a date is expected"),
         ("schedules: [{interval: .inf}]", "is a number that JSON cannot hold"),
         ("schedules: [{rrule: ''}]", "a recurrence rule of 1 to 6500 characters is expected"),
+        ("schedules: [{rrule: weekly}]", "key 'schedules.0.rrule': a recurrence rule says how often"),
+        ("schedules: [{rrule: FREQ=FORTNIGHTLY}]", "a recurrence rule says how often"),
+        ("schedules: [{rrule: BYDAY=MO}]", "a recurrence rule says how often"),
         ("schedules: [{cron: '@daily', timezone: 'Paris, France'}]", "the name of a time zone is expected"),
         ("schedules: [{cron: '@daily', active: maybe}]", "key 'schedules.0.active': true or false is expected"),
         ("schedules: [{cron: '@daily', parameters: [x]}]", "key 'schedules.0.parameters': a mapping is expected"),

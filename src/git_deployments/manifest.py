@@ -109,6 +109,8 @@ _ANCHOR = r"now|(?:\d{4}|T?\d\d:)[0-9TWZtwz:+\-./, ]*"
 """What begins as a year or a time of day; Prefect reads far more forms of both than it names."""
 _LONGEST_INTERVAL = 86400 * 999_999_999
 """Seconds in Python's longest `timedelta`, in which Prefect keeps an interval."""
+_FREQUENCY = r"(?i)\bFREQ=(?:YEAR|MONTH|WEEK|DAI|HOUR|MINUTE|SECOND)LY\b|\b(?:R|EX)DATE[:;]"
+"""What a recurrence rule cannot do without: how often, or dates."""
 _LONGEST_RRULE = 6500
 """Characters that Prefect accepts."""
 
@@ -815,6 +817,8 @@ def _rrule(node: Node, spot: _Spot) -> str:
     text = _text(node, spot)
     if not text.strip() or len(text) > _LONGEST_RRULE:
         raise spot.error(f"a recurrence rule of 1 to {_LONGEST_RRULE} characters is expected")
+    if not re.search(_FREQUENCY, text):
+        raise spot.error("a recurrence rule says how often, such as FREQ=WEEKLY;BYDAY=MO")
     return text
 
 
