@@ -190,6 +190,19 @@ def test_several_entries_want_a_choice(project: Project) -> None:
     project.ok("deploy", "a", "etl/b")
 
 
+def test_a_flow_whose_name_is_not_known_is_told_why(project: Project) -> None:
+    project.commit("Flow", **{"flow.py": "def load(): ...\n", "broken.py": "def load(:\n"})
+    entries = "[{name: a, entrypoint: 'flow.py:load'}, {name: b, entrypoint: 'broken.py:load'}]"
+    project.write("prefect.yaml", f"deployments: {entries}")
+    for words in ("load/b", "b", "*/b", "*"):
+        line = project.fatal("deploy", words)
+        assert "deployment 'b', key 'entrypoint' (broken.py:load): broken.py, line 1: " in line
+    done = project.ok("deploy", "load/*")
+    assert "warning: prefect.yaml:1: deployment 'b' is left out, its flow's name is not known: broken.py, " in done.err
+    assert "load/a: v1 is live" in done.out
+    assert "left out" not in project.ok("deploy", "load/a").err
+
+
 def test_two_entries_of_one_name(project: Project) -> None:
     entries = [{"name": "a", "flow_name": "etl"}, {"name": "a", "flow_name": "etl", "description": "x"}]
     project.write("prefect.yaml", json.dumps({"deployments": entries}))

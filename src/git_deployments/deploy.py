@@ -91,7 +91,9 @@ def prepare(
     candidates = [
         candidate for place, data in _files(repository, request, stdin) for candidate in work.read(place, data)
     ]
-    return _prepared(work, _choose(candidates, request), watch)
+    chosen = _choose(candidates, request)
+    work.warnings += _left_out(candidates, chosen, request)
+    return _prepared(work, chosen, watch)
 
 
 def prepare_entries(
@@ -164,11 +166,34 @@ def _choose(candidates: list[_Candidate], request: Request) -> list[_Candidate]:
     known = [candidate.name or f"?/{candidate.draft.half}" for candidate in candidates]
     chosen: dict[str, None] = {}
     for words in request.names:
-        found = matching(known, words)
+        # One whose flow's name is not known is told why, whatever flow it was called by.
+        found = matching(known, words) or [f"?/{one.draft.half}" for one in _nameless(candidates, words)]
         if not found:
             raise Selection(f"the manifest has no deployment '{shown(words)}'; it has: {choices(known)}")
         chosen.update(dict.fromkeys(found))
     return [candidate for name, candidate in zip(known, candidates, strict=True) if name in chosen]
+
+
+def _nameless(candidates: Iterable[_Candidate], words: str) -> list[_Candidate]:
+    """Those whose flow's name is not known, and whose own half of it is what these words say."""
+    from fnmatch import fnmatchcase
+
+    half = words.rpartition("/")[2]
+    return [
+        one for one in candidates if one.name is None and (one.draft.half == half or fnmatchcase(one.draft.half, half))
+    ]
+
+
+def _left_out(candidates: list[_Candidate], chosen: list[_Candidate], request: Request) -> Iterator[str]:
+    """What a pattern would name too, if the flow's name were known."""
+    exact = {one.name for one in chosen}
+    patterns = [words for words in request.names if words not in exact]
+    for one in {id(one): one for words in patterns for one in _nameless(candidates, words)}.values():
+        if not any(one is other for other in chosen):
+            yield (
+                f"{_where(one)}: deployment '{shown(one.draft.half)}' is left out, its flow's name is not known: "
+                f"{one.problem}"
+            )
 
 
 def _where(candidate: _Candidate) -> str:
