@@ -421,6 +421,16 @@ def test_bad_pull_steps(lines: str, message: str) -> None:
     assert message in fault(lines)
 
 
+def test_texts_of_job_variables_keep_their_text() -> None:
+    texts = "labels: {release: 1.10, critical: yes, none: ~}, annotations: {since: 2024-01-01, n: 010}"
+    one = entry(f"work_pool: {{job_variables: {{{texts}, cpu: 1.50, job_manifest: {{metadata: {{{texts}}}}}}}}}")
+    wanted: dict[str, Json] = {
+        "labels": {"release": "1.10", "critical": "yes", "none": None},
+        "annotations": {"since": "2024-01-01", "n": "010"},
+    }
+    assert one.properties["job_variables"] == {**wanted, "cpu": 1.5, "job_manifest": {"metadata": wanted}}
+
+
 def test_texts_of_steps_keep_their_text() -> None:
     step = "prefect.deployments.steps.git_clone"
     lines = [

@@ -59,7 +59,8 @@ _GRACE_PERIOD = range(60, 86400 + 1)
 
 _CODE_KEYS = frozenset((("pull_steps", "commit_sha"), ("pull_steps", "branch"), ("job_variables", "image")))
 """What decides which code runs: the property, and the last part of the key."""
-_JOB_TEXTS = frozenset(("image", "env"))
+_JOB_TEXTS = frozenset(("image", "env", "labels", "annotations"))
+"""Variables of Prefect's workers, and keys of Kubernetes manifests in them, that hold nothing but texts."""
 _JOB_FLAGS = frozenset(("optional",))
 """In the sources of variables, as Kubernetes has them: `env: [{name: A, valueFrom: {secretKeyRef: {…}}}]`."""
 _STEP_TEXTS = frozenset(
