@@ -292,6 +292,24 @@ def test_a_lost_file_of_signers_refuses_everything(team: Team) -> None:
     refused(team.ada, "rollback", "prod", "--push", saying="is by nobody whom")
 
 
+def test_a_relative_file_of_signers_is_found_by_the_hooks_of_a_server_with_a_work_tree(
+    project: Project, keys: Keys, tmp_path: Path
+) -> None:
+    keys.allow("ada")
+    project.ok("hook", "install")
+    shutil.copy(keys.allowed, project.path / "signers")
+    project.git("config", "deployments.allowedSigners", "signers")
+    clone = Project(tmp_path / "clone")
+    subprocess.run(["git", "clone", "-q", str(project.path), str(clone.path)], check=True)
+    keys.give(clone, "eve")
+    clone.manifest("d1")
+    assert "is by nobody whom deployments.allowedSigners lists" in clone.fatal("deploy", "--push", code=1)
+    keys.give(clone, "ada")
+    clone.deploy("d1", "--push")
+    for place in (project, Project(project.path / ".git")):
+        assert place.ok("fsck", "--signatures").out == ""
+
+
 def test_a_pull_takes_only_what_is_signed(team: Team, keys: Keys) -> None:
     team.bob.git("config", "deployments.allowedSigners", str(keys.allowed))
     team.bob.ok("pull")

@@ -146,10 +146,19 @@ def allowed_signers(repository: Repository) -> str | None:
     if repository.setting("allowedSigners") is None:
         return None
     path = repository.git.line("config", "--type=path", "--get", "deployments.allowedSigners") or ""
-    where = os.path.join(repository.layout.top or repository.layout.git_dir, path)
+    where = os.path.join(_home(repository), path)
     if not path or not os.access(where, os.R_OK):
         raise BadConfiguration(f"deployments.allowedSigners names '{shown(path)}', which cannot be read; correct it")
     return where
+
+
+def _home(repository: Repository) -> str:
+    """Where relative paths begin. A hook runs in the git directory and takes that for the work tree."""
+    layout, bare = repository.layout, repository.config.get("core.bare", ["true"])[-1]
+    if layout.top and layout.top != layout.git_dir:
+        return layout.top
+    beside = os.path.basename(layout.common_dir) == ".git" and bare.lower() in ("false", "no", "off", "0", "")
+    return os.path.dirname(layout.common_dir) if beside else layout.git_dir
 
 
 def signatures(repository: Repository, commits: Iterable[str]) -> dict[str, Signature]:
