@@ -158,6 +158,24 @@ def test_hooks_go_where_git_looks_for_them(tmp_path: Path) -> None:
     assert push(team.ada, f":{LIVE}").code == 1
 
 
+def test_who_has_a_path_for_hooks_of_his_own_is_told_that_others_have_it_not(team: Team, tmp_path: Path) -> None:
+    """Who pushes as another user is not guarded by hooks there."""
+    team.hub.ok("hook", "install", "--remove")
+    own = tmp_path / "gitconfig"
+    own.write_text(f"[core]\n\thooksPath = {tmp_path}/own\n")
+    *_, said = team.hub.ok("hook", "install", GIT_CONFIG_GLOBAL=str(own)).out.splitlines()
+    assert "what others push is not guarded" in said
+    before = team.hub.refs()
+    for words in said.partition("for all who push here: ")[2].split(", then "):
+        _, *command = words.split()
+        if command[0] == "deployments":
+            assert "not guarded" not in team.hub.ok(*command[1:], GIT_CONFIG_GLOBAL=str(own)).out
+        else:
+            team.hub.git(*command)
+    assert push(team.ada, f":{LIVE}").code == 1
+    assert team.hub.refs() == before
+
+
 @pytest.mark.parametrize("below", ["", "sub"])
 def test_a_relative_path_for_hooks_begins_where_a_push_looks(versions: Project, tmp_path: Path, below: str) -> None:
     versions.git("config", "core.hooksPath", "guards")

@@ -80,6 +80,16 @@ def install(repository: Repository) -> Iterator[str]:
             _keep(path)
         _write(path, _script(hook, program), _permissions(home))
         yield f"{shown(path)}: installed" + (f"; the hook that was there is kept as {hook}{KEPT}" if kept else "")
+    scope = (repository.git.line("config", "--show-scope", "--get", "core.hooksPath") or "").partition("\t")[0]
+    if scope in _OWN:
+        yield (
+            "core.hooksPath is set for you alone, so what others push is not guarded; "
+            "for all who push here: git config core.hooksPath hooks, then git deployments hook install"
+        )
+
+
+_OWN = ("global", "command")
+"""Scopes of configuration (git manual, git-config) that other users do not have."""
 
 
 def _script(hook: str, program: str) -> str:
