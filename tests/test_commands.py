@@ -150,6 +150,17 @@ def test_show_for_people_and_scripts(versions: Project) -> None:
     assert "no such key" in versions.fatal("show", "prod", "--key", "parameters.x")
 
 
+def test_show_has_quotes_only_where_a_text_looks_like_something_else(project: Project) -> None:
+    values = {"A": "null", "B": "1.10", "C": "a: b", "D": " x", "E": "[]"}
+    project.deploy(tags=["a", "1", "b c"], job_variables={"env": values, "n": 1, "none": None})
+    out = project.ok("show", "prod").out
+    assert (
+        '      A: "null"\n      B: "1.10"\n      C: a: b\n      D: " x"\n      E: "[]"\n    n: 1\n    none: null\n'
+        in out
+    )
+    assert '  tags:\n    - a\n    - "1"\n    - b c\n' in out
+
+
 def test_log_as_json(versions: Project) -> None:
     versions.ok("rollback", "prod", "-m", "wrong totals\n\nmore")
     row = versions.ok("log", "prod", "--json", "--limit", "1").json[0]

@@ -344,19 +344,34 @@ def _value_lines(head: str, value: Json, indent: str) -> Iterator[str]:
         yield head
         for item in value:
             yield from _item_lines(item, indent + "  ")
-    elif isinstance(value, str) and value.isprintable() and value.strip() == value and value:
-        yield f"{head} {shown(value)}"
     else:
-        yield f"{head} {value_text(value)}"
+        yield f"{head} {_bare(value)}"
 
 
 def _item_lines(item: Json, indent: str) -> Iterator[str]:
     if not isinstance(item, dict) or not item:
-        yield f"{indent}- {value_text(item)}"
+        yield f"{indent}- {_bare(item)}"
         return
     lines = list(document_lines(item, indent + "  "))
     yield f"{indent}- {lines[0].lstrip()}"
     yield from lines[1:]
+
+
+def _bare(value: Json) -> str:
+    return shown(value) if isinstance(value, str) and is_bare(value) else value_text(value)
+
+
+def is_bare(words: str) -> bool:
+    """A text that nobody takes for something else where it stands without quotes."""
+    if not words.isprintable() or words != words.strip() or words[:1] in ("", '"', "[", "{"):
+        return False
+    if words in ("null", "true", "false"):
+        return False
+    try:
+        float(words)
+    except ValueError:
+        return True
+    return False
 
 
 # Differences

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from git_deployments.model import Json
 from git_deployments.names import shown
-from git_deployments.render import value_text
+from git_deployments.render import is_bare, value_text
 
 LINE = 160
 """Characters of a text that stands on one line."""
@@ -147,7 +147,7 @@ def _sequence(value: list[Json], depth: int) -> Iterator[Line]:
 def _scalar(head: str, value: Json, depth: int) -> Line:
     if isinstance(value, str) and len(value) > VALUE:
         return Line(depth, head, value_text(value[:VALUE])[:-1] + "…", len(value) - VALUE)
-    if isinstance(value, str) and value and value.isprintable() and value == value.strip():
+    if isinstance(value, str) and is_bare(value):
         return Line(depth, head, value)
     whole = value_text(value)
     return Line(depth, head, whole if len(whole) <= VALUE else f"{whole[:VALUE]}…", max(0, len(whole) - VALUE))
