@@ -240,6 +240,7 @@ def test_manifests_that_are_not_there(project: Project, tmp_path: Path) -> None:
         ("tags=3", "tags"),
         ("paused=maybe", "paused"),
         ("description.x=1", "no mapping"),
+        ("tags.2=x", "no such place in a list of 2, counted from 0"),
         ("parameters=[1]", "parameters"),
         ("schedules=[{}]", "schedules"),
         ("concurrency_limit=-1", "concurrency_limit"),
@@ -247,7 +248,7 @@ def test_manifests_that_are_not_there(project: Project, tmp_path: Path) -> None:
     ],
 )
 def test_bad_updates(project: Project, assignment: str, words: str) -> None:
-    project.deploy()
+    project.deploy(tags=["a", "b"])
     assert words in project.fatal("update", "prod", assignment)
 
 

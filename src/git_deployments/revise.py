@@ -157,7 +157,7 @@ def _assigned(current: Node, path: list[str], assignment: Assignment) -> Node:
     if yamltext.is_null(current):
         current = yamltext.mapping({})
     if not isinstance(current, Map):
-        raise BadUpdate(f"'{shown(assignment.key)}': there is no mapping at '{shown(first)}' to reach into")
+        raise _unreachable(assignment.key, first, current)
     first, rest = _first_key(current, path)
     if assignment.value is None and first not in current.entries:
         raise BadUpdate(f"--unset {shown(assignment.key)}: there is no such key in the live version")
@@ -170,6 +170,13 @@ def _assigned(current: Node, path: list[str], assignment: Assignment) -> Node:
         for key in reversed(rest):  # no recursion: a path may have more parts than Python has frames
             made = yamltext.mapping({key: made})
     return yamltext.mapping({**current.entries, first: made})
+
+
+def _unreachable(key: str, place: str, current: Node) -> BadUpdate:
+    where = ""
+    if isinstance(current, Seq):
+        where = f", and no such place in a list of {len(current.items)}, counted from 0; give the whole list"
+    return BadUpdate(f"'{shown(key)}': there is no mapping at '{shown(place)}' to reach into{where}")
 
 
 _NULL = yamltext.of_json(None)
