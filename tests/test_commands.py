@@ -401,6 +401,15 @@ def test_commands_in_errors_can_be_pasted(project: Project) -> None:
     assert f"git deployments promote {shell}" in project.ok("status").out
 
 
+def test_the_name_of_a_flow_tells_its_deployments(versions: Project) -> None:
+    versions.deploy("other", name="dev")
+    versions.deploy("else", name="etl", flow="other")
+    assert "of that flow there are: other/etl" in versions.fatal("log", "other")
+    versions.ok("log", "etl")
+    versions.ok("delete", "other/etl", "-y", "--purge")
+    assert "of that flow there are: etl/dev, etl/prod" in versions.fatal("log", "etl")
+
+
 def test_a_name_in_another_case_is_told_apart(versions: Project) -> None:
     versions.deploy(name="prod", flow="other")
     assert "did you mean 'etl/prod'?" in versions.fatal("show", "ETL/Prod")

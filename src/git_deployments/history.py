@@ -271,6 +271,9 @@ def unknown(repository: Repository, words: str) -> UnknownDeployment:
     known = names(repository)
     if not known:
         return UnknownDeployment(f"no deployment '{shown(words)}': this repository has none; {whence(repository)}")
+    flow = [name for name in known if name.partition("/")[0] == words]
+    if flow:
+        return UnknownDeployment(f"no deployment '{shown(words)}'; of that flow there are: {choices(flow)}")
     near = nearest(known, words)
     hint = f"did you mean '{shown(near)}'?" if near else "'git deployments list' shows all"
     return UnknownDeployment(f"no deployment '{shown(words)}'; {hint}")
