@@ -119,6 +119,16 @@ def test_a_hook_of_yours_in_another_language_is_run_as_it_is(team: Team, first: 
     assert "pre-receive.before-deployments'] 3" in told
 
 
+@pytest.mark.parametrize("shell", ["/bin/sh -", "/bin/bash --", "/usr/bin/env -S bash -e"])
+def test_a_hook_of_yours_whose_shell_takes_no_more_options_is_run_as_it_is(team: Team, shell: str) -> None:
+    team.hub.ok("hook", "install", "--remove")
+    mine = hook(team.hub, "pre-receive", "wc -w")
+    mine.write_text(mine.read_text().replace("/bin/sh", shell, 1))
+    team.hub.ok("hook", "install")
+    result = push(team.ada, "HEAD:side")
+    assert (result.code, result.err.split()[:2]) == (0, ["remote:", "3"])
+
+
 def test_a_hook_that_reads_nothing_or_is_not_executable_is_no_obstacle(team: Team) -> None:
     team.hub.ok("hook", "install", "--remove")
     mine = hook(team.hub, "pre-receive", "exit 0")

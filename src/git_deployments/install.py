@@ -32,7 +32,7 @@ run_before () {{
     # Many scripts look at their own name to know which hook they are, so one of a shell is told the name that it had.
     line=
     test -h "$before" || read -r line 2>/dev/null <"$before"
-    case ${{line%% -*}} in
+    case ${{line%% -[a-z]*}} in
     '#!'*[/' ']sh | '#!'*[/' ']bash | '#!'*[/' ']dash | '#!'*[/' ']ksh)
         ${{line#??}} -c '. "$0{kept}"' "$0" "$@"
         ;;
