@@ -10,8 +10,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 import pytest
@@ -109,6 +110,23 @@ def prepared(path: Path, make: Make, home: Path | None = None) -> None:
     shutil.copytree(template, path, symlinks=True, dirs_exist_ok=True)
     for config in path.glob("**/config"):
         config.write_text(config.read_text().replace(str(template), str(path)))
+
+
+@contextlib.contextmanager
+def bounded() -> Iterator[None]:
+    """Fails what would go on for minutes, by the processor's time; how quick it is else, `make bench` tells."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise AssertionError("it took more than 20 seconds of processor time")
+
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 20)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 class Repository:

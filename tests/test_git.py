@@ -581,16 +581,14 @@ def test_an_interruption_ends_git_too(runner: Git) -> None:
         "signal.signal(signal.SIGALRM, stop)\n"
         "signal.setitimer(signal.ITIMER_REAL, 0.3)\n"
         "try:\n"
-        "    runner.run('-c', 'alias.nap=!exec sleep 3', 'nap')\n"
+        "    runner.run('-c', 'alias.nap=!exec sleep 600', 'nap')\n"
         "except KeyboardInterrupt:\n"
         "    try:\n"
         "        os.waitpid(-1, os.WNOHANG)\n"
         "    except ChildProcessError:\n"
         "        print('nothing left', sorted(map(int, os.listdir('/dev/fd')))[:-1])\n"
     )
-    before = time.monotonic()
     assert in_child(runner, program) == "nothing left [0, 1, 2]\n"
-    assert time.monotonic() - before < 3
 
 
 def test_a_thousand_calls_leave_nothing_behind(runner: Git) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from hypothesis import strategies as st
 from git_deployments import manifest
 from git_deployments.manifest import BadManifest, Context, Draft
 from git_deployments.model import PROPERTIES, SETTINGS, Entry, Json, Place
+
+from .conftest import bounded
 
 MANIFESTS = Path(__file__).parents[1] / "fixtures" / "manifests"
 PLACE = Place("prefect.yaml", "/repository")
@@ -283,10 +284,8 @@ def test_what_a_manifest_says_of_itself_can_be_written_back() -> None:
 
 @pytest.mark.parametrize("file", sorted(path.name for path in MANIFESTS.glob("bad-*.yaml")))
 def test_bad_files(file: str) -> None:
-    started = time.perf_counter()
-    with pytest.raises(BadManifest) as caught:
+    with bounded(), pytest.raises(BadManifest) as caught:
         from_file(file)
-    assert time.perf_counter() - started < 5
     message = str(caught.value)
     expected = (MANIFESTS / file).read_text(encoding="utf-8").partition("\n")[0].removeprefix("# expect: ")
     assert expected in message
@@ -925,17 +924,16 @@ def test_values_that_are_json_already() -> None:
         manifest.draft_of({"name": "a", "parameters": {"x": deep}}, PLACE, {})
 
 
-def test_a_thousand_deployments_are_quick() -> None:
+def test_a_thousand_deployments_are_read() -> None:
     text = "pull:\n- prefect.deployments.steps.git_clone: {repository: r, commit_sha: '{{ $SHA }}'}\ndeployments:\n"
     text += "".join(
         f"- name: d{n}\n  version: 1.{n}\n  tags: [a, b]\n  entrypoint: flows/f{n}.py:main\n"
         f"  parameters:\n    x: {n}\n  work_pool:\n    name: pool\n"
         for n in range(1000)
     )
-    started = time.perf_counter()
     context = Context(ENV)
-    entries = [manifest.expand(one, context) for one in read(text)]
-    assert time.perf_counter() - started < 3  # 0.13 s where this was written
+    with bounded():
+        entries = [manifest.expand(one, context) for one in read(text)]
     assert [one.label for one in entries] == [f"1.{n}" for n in range(1000)]
 
 

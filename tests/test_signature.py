@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import random
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from git_deployments.signature import LARGEST, BadEntrypoint, Flow, read_flow, split_entrypoint
+
+from .conftest import bounded
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures" / "signatures"
 RECORDED: dict[str, dict[str, Any]] = json.loads((FIXTURES / "recorded.json").read_text(encoding="utf-8"))["flows"]
@@ -384,18 +385,16 @@ def test_deep_nesting_is_refused_in_time(source: str) -> None:
 
 
 def test_an_assignment_to_many_names_is_read_in_time() -> None:
-    started = time.process_time()
-    found = flow("a = " * 60_000 + "5\ndef f(x=a): ...").schema
+    with bounded():
+        found = flow("a = " * 60_000 + "5\ndef f(x=a): ...").schema
     assert found["properties"]["x"]["default"] == 5  # type: ignore[index, call-overload]
-    assert time.process_time() - started < 5
 
 
 def test_many_flows_of_one_file_are_read_in_time() -> None:
-    source = "".join(f"def f{n}(x=[{n}, {{'a': {n}}}]):\n" + "    x = g(x)[0] + 1\n" * 20 for n in range(300)).encode()
-    started = time.process_time()
-    for n in range(300):
-        assert read_flow(source, "a.py", f"f{n}").name == f"f{n}"
-    assert time.process_time() - started < 5
+    source = "".join(f"def f{n}(x=[{n}, {{'a': {n}}}]):\n" + "    x = g(x)[0] + 1\n" * 20 for n in range(800)).encode()
+    with bounded():
+        for n in range(800):
+            assert read_flow(source, "a.py", f"f{n}").name == f"f{n}"
 
 
 EXPANDING = {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from git_deployments.templates import LARGEST, BadTemplate, Scope, expand
+
+from .conftest import bounded
 
 ENV = {
     "A": "1",
@@ -120,12 +121,10 @@ def test_errors_never_show_values() -> None:
     assert "hunter2" not in fault("{{ $HALF }}", Scope(env))
 
 
-def test_a_long_text_without_an_end_takes_no_time() -> None:
-    started = time.perf_counter()
+def test_a_long_text_without_an_end_is_read_once() -> None:
     for piece in ("{{", "{{ ", "{{ $A ", "{{ \n", "}} {{ a"):
-        with contextlib.suppress(BadTemplate):
+        with bounded(), contextlib.suppress(BadTemplate):
             expand(piece * 200_000, Scope(ENV))
-    assert time.perf_counter() - started < 5  # 0.3 s where this was written
 
 
 def test_a_long_name_is_cut_in_errors() -> None:

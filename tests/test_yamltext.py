@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from hypothesis import strategies as st
 from git_deployments import yamltext
 from git_deployments.model import Json
 from git_deployments.yamltext import BadYaml, Map, Scalar, Seq
+
+from .conftest import bounded
 
 MANIFESTS = Path(__file__).parents[1] / "fixtures" / "manifests"
 
@@ -280,21 +281,19 @@ def test_64_levels_pass() -> None:
     ids=["aliases", "one merge", "merges", "long text", "long key", "merged long key"],
 )
 def test_what_aliases_expand_to_is_bounded(text: str) -> None:
-    started = time.perf_counter()
-    assert "aliases expanded, it holds more than" in fault(text)
-    assert time.perf_counter() - started < 5
+    with bounded():
+        assert "aliases expanded, it holds more than" in fault(text)
 
 
 def test_size_is_bounded() -> None:
     assert "at most 16777216 are read" in fault(b"a: " + b"x" * yamltext.LARGEST)
 
 
-def test_a_thousand_deployments_are_quick() -> None:
+def test_a_thousand_deployments_are_read() -> None:
     entry = "".join(f"  key{i}: value {i}\n" for i in range(7))
     text = "deployments:\n" + "".join(f"- name: d{i}\n{entry}" for i in range(1000))
-    started = time.perf_counter()
-    tree = load(text)
-    assert time.perf_counter() - started < 2  # 0.05 s where this was written
+    with bounded():
+        tree = load(text)
     items = tree.entries["deployments"]
     assert isinstance(items, Seq)
     assert len(items.items) == 1000
