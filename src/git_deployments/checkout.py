@@ -117,9 +117,17 @@ def object_at(repository: Repository, commit: str, path: str) -> str | None:
 def file_at(repository: Repository, commit: str, path: str) -> bytes | None:
     """Content of a file in a commit, symbolic links followed within it; None where there is none."""
     found = repository.reading.find(f"{commit}:{path}")
-    if found is None or b"\n" not in found.data:
-        # It may be behind a link, or be one: those have no end of line.
+    # A link has no end of line; and git is asked only where there may be one, for that takes a process.
+    if b"\n" not in found.data if found else _may_be_behind_a_link(repository, commit, path):
         asked = f"{commit}:{path}\n".encode("utf-8", "surrogateescape")
         answer = text(repository.git.run("cat-file", "--batch-check", "--follow-symlinks", stdin=asked)).split(" ")
         found = repository.reading.find(answer[0]) if len(answer) == 3 and answer[1] == "blob" else None
     return found.data if found and found.kind == "blob" else None
+
+
+def _may_be_behind_a_link(repository: Repository, commit: str, path: str) -> bool:
+    """Whether something else than a directory stands where the path wants one."""
+    parts = path.split("/")
+    above = (repository.reading.find(f"{commit}:{'/'.join(parts[:end])}") for end in range(1, len(parts)))
+    first = next((found for found in above if found is None or found.kind != "tree"), None)
+    return first is not None and first.kind == "blob"
