@@ -759,7 +759,7 @@ def test_cron_lines_that_prefect_takes(cron: str) -> None:
         ("schedules: [{cron: 0 0 * * mon-fry}]", "'mon-fry' is no day of the week (0 to 7)"),
         ("schedules: [{cron: 0 0 * * 1#6}]", "'1#6' is no day of the week (0 to 7)"),
         ("schedules: [{cron: '*/0 * * * *'}]", "'*/0' is no minute (0 to 59)"),
-        ("schedules: [{cron: 'H H * * *'}]", "'h' is no minute (0 to 59)"),
+        ("schedules: [{cron: 'H H * * *'}]", "'H' is no minute (0 to 59)"),
         ("schedules: [{cron: '1,,2 * * * *'}]", "'' is no minute (0 to 59)"),
         ("schedules: [{cron: 0 0 * * * 60}]", "'60' is no second (0 to 59)"),
         (f"schedules: [{{cron: '{'9' * 5000} * * * *'}}]", "is no minute (0 to 59)"),

@@ -762,8 +762,8 @@ def _cron_fault(fields: list[str]) -> str | None:
             continue
         # In a line of six fields Prefect reads day 0 as day 1.
         least = 0 if len(fields) == 6 and part == "day of the month" else first
-        for item in field.lower().split(","):
-            if not _is_cron_item(item, part, range(least, last + 1), named):
+        for item in field.split(","):
+            if not _is_cron_item(item.lower(), part, range(least, last + 1), named):
                 return f"'{brief(item)}' is no {part} ({first} to {last})"
     return None
 
