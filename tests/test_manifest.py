@@ -654,6 +654,13 @@ def test_version_types(kind: str) -> None:
         ("schedule: {}", {"schedules": []}),
         ("schedules: []", {"schedules": []}),
         ("schedules: ~", {"schedules": []}),
+        (
+            "concurrency_limit: {limit: null, collision_strategy: CANCEL_NEW}",
+            {
+                "concurrency_limit": None,
+                "concurrency_options": {"collision_strategy": "CANCEL_NEW", "grace_period_seconds": None},
+            },
+        ),
         ("schedule: {cron: 0 0 * * *}", {"schedules": [{"cron": "0 0 * * *"}]}),
         ("schedule: ~\nschedules: [{cron: '@daily'}]", {"schedules": [{"cron": "@daily"}]}),
         ("schedules: [{cron: '*/5 * * * * *', rrule: ~, timezone: ~}]", {"schedules": [{"cron": "*/5 * * * * *"}]}),

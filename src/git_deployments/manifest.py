@@ -710,11 +710,11 @@ def _limit(node: Node, spot: _Spot) -> Iterator[tuple[str, Json]]:
     if isinstance(node, Map):
         known = ("limit", *_OPTION_KEYS)
         _check_keys(node, known, lambda key, reason: spot.on(node.lines[key]).error(reason))
-        number = _given(node, "limit")
-        if number is None:
+        if "limit" not in node.entries:
             raise spot.error("'limit' is missing; add it, or write null for no limit")
-        below = spot.below("limit", node.lines["limit"])
-        limit, options = _whole(number, below, _LIMITS), _option_values(node, spot)
+        number, below = _given(node, "limit"), spot.below("limit", node.lines["limit"])
+        limit = None if number is None else _whole(number, below, _LIMITS)
+        options = _option_values(node, spot)
     elif not yamltext.is_null(node):
         limit = _whole(node, spot, _LIMITS)
     yield "concurrency_limit", limit
