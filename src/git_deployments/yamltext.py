@@ -216,7 +216,7 @@ def _accepted(schema: Mapping[str, Json]) -> set[str]:
     named, listed = schema.get("type"), schema.get("enum")
     types = {name for name in (named if isinstance(named, list) else [named]) if isinstance(name, str)}
     for one in listed if isinstance(listed, list) else [schema["const"]] if "const" in schema else []:
-        types |= _types_of(one)
+        types |= {"integer"} if type(one) is int else _types_of(one)  # 2 makes no place for 1.10
     return types
 
 
