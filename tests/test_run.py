@@ -837,6 +837,7 @@ def test_a_signal_ends_a_pull_step_and_leaves_nothing(flows: Flows, tmp_path: Pa
     code = "from git_deployments import cli; cli.main()"
     process = subprocess.Popen([sys.executable, "-c", code, "run", "prod", "-q"], cwd=flows.path)
     _wait_for(tmp_path / "started")
+    time.sleep(0.2)  # the step may be faster than who has started it
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 130
     assert flows.leftovers() == []

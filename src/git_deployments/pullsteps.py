@@ -320,14 +320,14 @@ class _Work:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             return 127, "", f"{command[0] if isinstance(command, list) else 'the shell'}: {reason}"
-        assert process.stdout
-        assert process.stderr
-        complaints: list[str] = []
-        tell = self.around.tell if stream else _unheard
-        listener = threading.Thread(target=_copy, args=(process.stderr, complaints, tell), daemon=True)
-        listener.start()
         said: list[str] = []
+        complaints: list[str] = []
         try:
+            assert process.stdout
+            assert process.stderr
+            tell = self.around.tell if stream else _unheard
+            listener = threading.Thread(target=_copy, args=(process.stderr, complaints, tell), daemon=True)
+            listener.start()
             _copy(process.stdout, said, tell)
             listener.join()
             process.wait()
