@@ -51,8 +51,14 @@ def prepare(
     Raises `manifest.BadManifest` where one could not have been deployed here, `schema.BadParameters`.
     """
     found = list(found)
-    runtime = sorted({name for one in found for name in _VARIABLE.findall(str(one.row.get("pull_steps")))})
-    request = deploy.Request(every=True, reason=reason, runtime=tuple(runtime), allow_secret=allow_secret)
+    waiting = [str(one.row.get(key)) for one in found for key in ("pull_steps", "job_variables")]
+    request = deploy.Request(
+        every=True,
+        reason=reason,
+        runtime=tuple(sorted({name for text in waiting for name in _VARIABLE.findall(text)})),
+        allow_secret=allow_secret,
+        literal=True,
+    )
     known = {state.name: state for state in states(repository, [one.name for one in found])}
     ours = {one.name: _live(repository, known[one.name]) for one in found}
     theirs = {one.name: _theirs(one, ours[one.name]) for one in found}

@@ -55,6 +55,8 @@ class Request(NamedTuple):
     reason: str = ""
     runtime: tuple[str, ...] = ()
     allow_secret: tuple[str, ...] = ()
+    literal: bool = False
+    """See `manifest.Context`."""
 
 
 class Prepared(NamedTuple):
@@ -224,6 +226,7 @@ class _Work:
             environment,
             frozenset((*request.runtime, *repository.settings("runtimeEnv"))),
             frozenset(request.allow_secret),
+            request.literal,
         )
         self._infos: dict[tuple[str | None, str | None], VersionInfo] = {}
         self._flows: dict[tuple[str, str, str | None, str | None], _Found | None] = {}

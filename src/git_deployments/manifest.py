@@ -145,6 +145,8 @@ class Context(NamedTuple):
     """Variables that stay literal in pull steps."""
     allow_secret: frozenset[str] = frozenset()
     """Keys that may hold what looks like a secret: dotted, or their last part alone."""
+    literal: bool = False
+    """The texts come from a server: what it has not expanded stays, unless it decides which code runs."""
 
 
 class _Spot(NamedTuple):
@@ -586,7 +588,7 @@ class _Expanding:
         entries: dict[str, Node] = {}
         for key, child in node.entries.items():
             below = spot.below(key, node.lines[key])
-            if "{{" in key:
+            if "{{" in key and not self.context.literal:
                 raise below.error("templates are not expanded in keys; write the key out")
             entries[key] = self.expanded(child, below, steps)
         return node._replace(entries=entries)
@@ -594,7 +596,10 @@ class _Expanding:
     def _expanded_text(self, node: Scalar, spot: _Spot, steps: frozenset[str]) -> Scalar:
         root, last = spot.key.partition(".")[0], spot.key.rpartition(".")[2]
         pinned = (root, last) in _CODE_KEYS
-        runtime = self.context.runtime if pinned or root == "pull_steps" else frozenset()
+        waits = pinned or root == "pull_steps"
+        if self.context.literal and not waits:
+            return node
+        runtime = self.context.runtime if waits else frozenset()
         try:
             text, variables = templates.expand(node.text, Scope(self.context.env, runtime, steps, pinned))
         except BadTemplate as error:

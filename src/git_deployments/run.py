@@ -29,6 +29,7 @@ from git_deployments.worktree import Scratch, untied
 _DIGEST = re.compile(r"@sha(?:256:[0-9a-f]{64}|384:[0-9a-f]{96}|512:[0-9a-f]{128})")
 _LATER = re.compile(r"\{\{\s*(?:prefect\.|ctx\.)")
 """What a Prefect server fills in."""
+_VARIABLE = re.compile(r"\{\{\s*\$([\w.\-]+)\s*\}\}")
 _ENGINES = ("docker", "podman")
 
 
@@ -142,6 +143,7 @@ def _variables(said: str, job: Mapping[str, Json], environment: Mapping[str, str
     found = texts(given if isinstance(given, dict) else {})
     for variable, value in found.items():
         if not _LATER.search(value):
+            found[variable] = _VARIABLE.sub(lambda match: _looked_up(said, match[1], environment), value)
             continue
         if variable not in environment:
             raise CannotRun(
@@ -150,6 +152,13 @@ def _variables(said: str, job: Mapping[str, Json], environment: Mapping[str, str
             )
         found[variable] = environment[variable]
     return found
+
+
+def _looked_up(said: str, variable: str, environment: Mapping[str, str]) -> str:
+    """As a worker looks up what a Prefect server has stored as it stood."""
+    if variable not in environment:
+        raise CannotRun(f"job_variables.env of {said}: the variable {brief(variable)} is not set; set it here")
+    return environment[variable]
 
 
 def _image(said: str, job: Mapping[str, Json], steps: list[Step]) -> str | None:

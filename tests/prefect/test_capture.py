@@ -121,6 +121,26 @@ def test_an_unpinned_commit_is_refused(served: Served, name: str) -> None:
     assert "commit_sha" in line
 
 
+def test_what_the_server_has_not_expanded_stays_as_it_is(served: Served, name: str) -> None:
+    """Nothing of who captures goes into it, and what runs has what a worker would give it."""
+    texts = {"a": "home: {{ $HOME }}", "b": "Dear {{ name }}", "c": {"{{ key }}": "{{ $NOT_SET }}"}}
+    served.commit("Flow", **{"code.py": "import os\ndef f(**more):\n    print(os.environ['WHO'])\n"})
+    variables = {"env": {"WHO": "I am {{ $WORKER }}"}}
+    served.server.pool("capture-pool")
+    served.server.create(
+        name, pool="capture-pool", entrypoint="code.py:f", parameters=texts, tags=["{{ $TAG }}"],
+        job_variables=variables, description="{{ x }}", enforce_parameter_schema=False,
+    )  # fmt: skip
+    served.ok("capture", name)
+    found = served.ok("show", name, "--json").json["properties"]
+    assert (found["parameters"], found["tags"], found["job_variables"]) == (texts, ["{{ $TAG }}"], variables)
+    assert served.ok("diff", name, "--server", "--exit-code").out == ""
+    assert "is on the server what v1 has" in served.ok("capture", name).err
+    served.ok("fsck")
+    assert served.ok("run", name, "-q", WORKER="worker").out == "I am worker\n"
+    assert "WORKER is not set" in served.fatal("run", name)
+
+
 def test_secrets_do_not_enter_history_by_this_door(served: Served, name: str) -> None:
     variables = {"env": {"USED": f"ghp_{'x1' * 18}", "PLAIN": "x"}}
     served.server.create(name, "capture-pool", entrypoint="one.py:flow", job_variables=variables)
