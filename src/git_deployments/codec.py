@@ -372,8 +372,8 @@ def parse_event(object_: Object) -> Event:
         latest_commit=_id(commit.oid, trailers, "Latest-Commit"),
         label=trailers.get("Version") or None,
         source=_id(commit.oid, trailers, "Source-Commit"),
-        paused=trailers.get("Paused") == "true",
-        held=trailers.get("Hold") == "true",
+        paused=_flag(commit.oid, trailers, "Paused", ("true", "false")),
+        held=_flag(commit.oid, trailers, "Hold", ("true", "")),
         run=_run(trailers),
     )
 
@@ -410,6 +410,14 @@ def _id(oid: str, trailers: Mapping[str, str], key: str) -> str | None:
     if not is_id(found):
         raise Malformed(oid, f"the trailer {key} is '{shown(found[:80])}' and no object id")
     return found
+
+
+def _flag(oid: str, trailers: Mapping[str, str], key: str, values: tuple[str, ...]) -> bool:
+    """Whether it is `true`, which is one of the `values` that it may have; empty: it may be absent."""
+    found = trailers.get(key, "")
+    if found not in values:
+        raise Malformed(oid, f"the trailer {key} is '{shown(found[:40])}' and not {' or '.join(filter(None, values))}")
+    return found == "true"
 
 
 def is_id(text: str) -> bool:
