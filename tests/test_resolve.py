@@ -61,6 +61,14 @@ def test_a_name_given_twice_is_told_apart_by_number(versions: Project) -> None:
     assert "number:1" in line
 
 
+def test_each_form_that_an_ambiguous_version_is_told_in_names_one_version(versions: Project) -> None:
+    versions.deploy("d4", version="5")
+    versions.deploy("d5", version="5")
+    line = versions.fatal("show", "prod", "5")
+    forms = line.partition("say which: ")[2].split(", ")
+    assert {versions.ok("show", "prod", form.split()[0], "--key", "number").out for form in forms} == {"4\n", "5\n"}
+
+
 def test_the_default_version_is_no_name(project: Project) -> None:
     project.deploy()
     shown = project.ok("show", "prod", "--json").json

@@ -7,7 +7,7 @@ words are ambiguous. `number:7`, `name:2`, `commit:…`, `source:…` allow one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from git_deployments.codec import parse_version
 from git_deployments.errors import DeploymentsError
@@ -48,8 +48,10 @@ def resolve(repository: Repository, state: State, words: str) -> Version:
     if colon and reading in READINGS:
         readings, words = (reading,), rest
     found: dict[str, tuple[str, Version]] = {}
+    counts = dict.fromkeys(READINGS, 0)
     for reading in readings:
         for version in _read(repository, state, reading, words):
+            counts[reading] += 1
             found.setdefault(version.commit, (reading, version))
     if not found:
         raise UnknownVersion(
@@ -57,7 +59,7 @@ def resolve(repository: Repository, state: State, words: str) -> Version:
             f"to see all: git deployments versions {quoted(state.name)}"
         )
     if len(found) > 1:
-        raise _ambiguous(state, words, list(found.values()))
+        raise _ambiguous(state, words, list(found.values()), counts)
     ((_, version),) = found.values()
     return version
 
@@ -130,10 +132,12 @@ def _search(repository: Repository, state: State, line: str) -> Iterator[Version
     yield from map(parse_version, (repository.reading.object(oid) for oid in found))
 
 
-def _ambiguous(state: State, words: str, found: list[tuple[str, Version]]) -> AmbiguousVersion:
-    readings = [reading for reading, _ in found]
+def _ambiguous(
+    state: State, words: str, found: list[tuple[str, Version]], counts: Mapping[str, int]
+) -> AmbiguousVersion:
+    """`counts`: how many versions each reading gives, whether or not another reading gives them as well."""
     forms = [
-        f"{reading}:{words} (v{version.number})" if readings.count(reading) == 1 else f"number:{version.number}"
+        f"{reading}:{words} (v{version.number})" if counts[reading] == 1 else f"number:{version.number}"
         for reading, version in found
     ]
     return AmbiguousVersion(
