@@ -180,6 +180,13 @@ def test_code_that_is_compared_is_fetched_as_well(versions: Project, tmp_path: P
     assert clone.git("cat-file", "-t", lost) == "commit"
 
 
+def test_a_deploy_before_the_first_commit_says_that_it_has_no_code(repository: Repository) -> None:
+    project = Project(repository.path)
+    warned = project.deploy().err
+    assert warned == "warning: nothing is committed here, so the version has no code: commit it before deploying\n"
+    assert "has no code commit: none was known when it was deployed" in project.fatal("checkout", "prod", "../there")
+
+
 def test_a_version_without_a_commit_has_no_code(project: Project) -> None:
     project.deploy("first", "--version-type", "prefect:simple")
     assert "has no code commit" in project.fatal("checkout", "prod", "../there")

@@ -332,6 +332,8 @@ class _Work:
         present = bool(info.commit_sha) and checkout.present(self.repository, info.commit_sha or "")
         self.warnings += entry.warnings
         self.warnings += source.notes(info, self.checkout, present)
+        if self.checkout and not self.checkout.head and not info.commit_sha:
+            self.warnings.append("nothing is committed here, so the version has no code: commit it before deploying")
         try:
             entry = self._with_schema(entry, candidate, info.commit_sha)
         except BadEntrypoint as problem:

@@ -64,8 +64,8 @@ def code_commit(version: Version) -> str:
     commit = version.source.commit
     if commit is None:
         raise CodeMissing(
-            f"v{version.number} of '{shown(version.name)}' has no code commit: it was deployed outside of a "
-            "repository; deploy it from the repository that holds its code"
+            f"v{version.number} of '{shown(version.name)}' has no code commit: none was known when it was "
+            "deployed; commit its code, and deploy it from the repository that holds it"
         )
     return commit
 
