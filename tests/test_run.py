@@ -127,6 +127,24 @@ def test_what_opens_a_private_repository_is_not_needed_where_the_commit_is_here(
     assert flows.said("prod")["version"] == 1
 
 
+def test_a_clone_of_other_code_than_the_versions_is_said_when_it_is_deployed_and_run(flows: Flows) -> None:
+    """As with a variable that is set from an earlier deploy."""
+    flows.write("example.py", FLOW.format(version=1))
+    clone = {"repository": "https://127.0.0.1:9/my-org/my-repo.git", "commit_sha": "{{ $GITHUB_SHA }}"}
+    flows.manifest(entrypoint="example.py:my_flow", pull=[{f"{STEPS}.git_clone": clone}])
+    old = flows.commit("Flow")
+    flows.write("example.py", FLOW.format(version=2))
+    new = flows.commit("Better flow")
+    assert flows.ok("deploy", GITHUB_SHA=new).err == ""
+    assert flows.ok("deploy", GITHUB_SHA=old).err == (
+        f"warning: deployment 'prod': its clone step takes commit {old[:8]}, "
+        f"but the version is recorded as code of {new[:8]}\n"
+    )
+    result = flows.started("prod")
+    assert json.loads(result.out)["version"] == 1
+    assert f"running etl/prod v2, code {old[:12]}\n" in result.err
+
+
 def test_a_commit_that_does_not_exist_is_an_error_and_nothing_runs(flows: Flows, tmp_path: Path) -> None:
     """Defect 1: Prefect's clone ran what was there, and "succeeded" for a commit that does not exist."""
     subprocess.run(["git", "init", "-q", str(tmp_path / "other")], check=True)

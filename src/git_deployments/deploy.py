@@ -339,6 +339,7 @@ class _Work:
         except BadEntrypoint as problem:
             raise self._placed(candidate, problem) from None
         properties = self._with_full_commits(candidate, entry.properties)
+        self.warnings += self._other_code(candidate, properties, info.commit_sha)
         code = Source(info, info.commit_sha, candidate.directory, self.checkout.dirty)
         version = VersionDraft(
             label, properties, code, request.reason, present and self._must_keep(info.commit_sha or "")
@@ -395,6 +396,20 @@ class _Work:
             return with_full_commits(self.repository, properties)
         except BadCommit as problem:
             raise BadManifest(f"{where}{problem}") from None
+
+    def _other_code(self, candidate: _Candidate, properties: Mapping[str, Json], commit: str | None) -> Iterator[str]:
+        """A clone step that takes another commit of this repository, as with a variable that is set from before."""
+        for _, pinned in manifest.commit_shas(properties):
+            if (
+                commit
+                and pinned != commit
+                and manifest.is_full_id(pinned)
+                and checkout.present(self.repository, pinned)
+            ):
+                yield (
+                    f"deployment '{shown(candidate.draft.half)}': its clone step takes commit {pinned[:8]}, "
+                    f"but the version is recorded as code of {commit[:8]}"
+                )
 
     def _must_keep(self, commit: str) -> bool:
         if commit not in self._kept:

@@ -104,7 +104,7 @@ def run_command(
         say(run.shell_line(run.container_command(planned, run.engine_of(app.environment) or "docker", python)))
         return DONE
     if not quiet:
-        note(f"running {_said(chosen)}, {_what(chosen, planned.image)}")
+        note(f"running {_said(chosen)}, {_what(planned)}")
     sys.stdout.flush()
     if planned.image is not None:
         return run.in_container(repository, planned, run.engine_of(app.environment), python)
@@ -116,9 +116,13 @@ def _said(version: Version) -> str:
     return f"{shown(version.name)} v{version.number}{label}"
 
 
-def _what(version: Version, image: str | None) -> str:
-    commit = version.source.commit
-    return f"image {shown(image)}" if image else f"code {commit[:12]}" if commit else "code from its pull steps"
+def _what(planned: run.Plan) -> str:
+    if planned.image:
+        return f"image {shown(planned.image)}"
+    clones = [step.arguments for step in planned.steps if step.kind == "git_clone"]
+    pinned = clones[0].get("commit_sha") if len(clones) == 1 else None
+    commit = pinned if isinstance(pinned, str) else planned.version.source.commit
+    return f"code {shown(commit[:12])}" if commit else "code from its pull steps"
 
 
 def _heard(words: str) -> None:
