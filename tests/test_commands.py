@@ -389,7 +389,7 @@ def test_names_with_spaces_in_hints_can_be_pasted(project: Project) -> None:
 def test_commands_in_errors_can_be_pasted(project: Project) -> None:
     project.deploy(name="it's", flow="a b")
     shell = """'a b/it'"'"'s'"""
-    assert f"git deployments rollback {shell} VERSION" in project.fatal("rollback", "it's")
+    assert project.fatal("rollback", "it's").endswith("no version to roll back to: v1 is the first")
     assert f"git deployments versions {shell}" in project.fatal("show", "it's", "9")
     assert f"git deployments log {shell}" in project.fatal("show", "it's", "previous")
     assert f"git deployments log {shell}" in project.fatal("promote", "it's", "--expect-live", "none", code=5)
@@ -399,6 +399,10 @@ def test_commands_in_errors_can_be_pasted(project: Project) -> None:
     project.ok("rollback", "it's")
     assert f"git deployments promote {shell} v2" in project.fatal("rollback", "it's", "2")
     assert f"git deployments promote {shell}" in project.ok("status").out
+    project.deploy("1", "--no-live", name="it's", flow="never")
+    project.deploy("2", name="it's", flow="never")
+    shell = """'never/it'"'"'s'"""
+    assert f"git deployments rollback {shell} VERSION" in project.fatal("rollback", "never/it's")
 
 
 def test_the_name_of_a_flow_tells_its_deployments(versions: Project) -> None:

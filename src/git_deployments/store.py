@@ -365,6 +365,8 @@ def rolling_back(repository: Repository, words: str | None, hold: bool, reason: 
             )
         target = previous(repository, state) if words is None else _target(repository, state, words)
         if target is None:
+            if state.live.number == 1:
+                raise Nothing(f"'{name}' has no version to roll back to: v1 is the first")
             raise Nothing(
                 f"'{name}' has no version to roll back to: none older than v{state.live.number} was live and is not "
                 f"itself rolled away from; name one: git deployments rollback {shell} VERSION"
