@@ -213,6 +213,7 @@ def test_what_is_written_is_canonical(version: Version, event: Event) -> None:
         message = parse_commit(commit).message
         assert message.endswith("\nFormat: 1\n")
         assert not message.startswith("\n")
+        assert codec.misread(commit) is None
         for line in message.rpartition("\n\n")[2][:-1].split("\n"):
             key, colon, value = line.partition(": ")
             assert (colon, bool(value), value) == (": ", True, value.strip()), line

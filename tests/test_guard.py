@@ -349,7 +349,6 @@ EVENTS: list[tuple[dict[str, str], str]] = [
     ({"To": "4294967297000"}, "and no version number"),
     ({"Paused": "true"}, "Paused is not what its settings say"),
     ({"Paused": "no"}, "the trailer Paused is 'no' and not true or false"),
-    ({"Paused": ""}, "the trailer Paused is '' and not true or false"),
     ({"Hold": "TRUE"}, "the trailer Hold is 'TRUE' and not true"),
     ({"Deployment": "etl/dev"}, "is of 'etl/dev'"),
     ({"Deployment": "../../heads"}, "names no deployment"),

@@ -372,7 +372,7 @@ def parse_event(object_: Object) -> Event:
         latest_commit=_id(commit.oid, trailers, "Latest-Commit"),
         label=trailers.get("Version") or None,
         source=_id(commit.oid, trailers, "Source-Commit"),
-        paused=_flag(commit.oid, trailers, "Paused", ("true", "false")),
+        paused=_flag(commit.oid, trailers, "Paused", ("true", "false", "")),
         held=_flag(commit.oid, trailers, "Hold", ("true", "")),
         run=_run(trailers),
     )
