@@ -770,6 +770,31 @@ def test_a_hook_that_people_run_says_so(near: Hub, lines: str) -> None:
     assert "git runs this hook" in result.err
 
 
+def test_many_old_versions_are_found_by_few_questions(near: Hub, tmp_path: Path) -> None:
+    """Where all refs of a long history go at once, or come back, git is not asked for each."""
+    for project in (near.hub, near.ada):
+        project.git("config", "deployments.keepRefs", "0")
+    near.ada.manifest("more")
+    for _ in range(140):
+        near.ada.ok("deploy", "--no-live", "--offline")
+    near.ada.ok("push")
+    before = near.hub.refs()
+    near.ada.ok("delete", "prod", "-y")
+    assert near.push(LOG, f":{LIVE}").code == 0
+    numbered = {ref: oid for ref, oid in before.items() if "/versions/" in ref}
+    assert len(numbered) == 144
+    for asked in ("gone", "back"):
+        push = "".join(f"{oid} {ZERO} {ref}\n" for ref, oid in numbered.items())
+        if asked == "back":
+            for ref in numbered:
+                near.hub.git("update-ref", "-d", ref)
+            push = "".join(f"{ZERO} {oid} {ref}\n" for ref, oid in numbered.items())
+        result = near.hub.run("hook", "pre-receive", stdin=push, GIT_TRACE2_EVENT=str(tmp_path / asked))
+        assert (result.code, result.err) == (0, "")
+        starts = [line for line in (tmp_path / asked).read_text().splitlines() if '"event":"start"' in line]
+        assert len(starts) < 20
+
+
 def test_the_guard_writes_nothing(near: Hub) -> None:
     made = version(near.ada)
     before = tree_of(near.hub.path)

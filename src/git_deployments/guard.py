@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from git_deployments import beside
@@ -27,6 +28,7 @@ from git_deployments.history import (
     number_to_oid,
     pointer,
     read_refs,
+    walk,
 )
 from git_deployments.model import Event
 from git_deployments.names import fold, shown
@@ -51,6 +53,8 @@ _QUESTIONS = 100
 """Names that fit into a pipe, anywhere."""
 _HELD = 16 << 20
 """Bytes that are read together at most."""
+_WORTH = 200
+"""Versions that a walk reads in the time in which git finds one of them by itself."""
 
 
 class BadPush(DeploymentsError):
@@ -281,6 +285,7 @@ def _with_log(repository: Repository, rules: Rules, push: _Push, marks: list[Mar
     if push.touches(LIVE) or push.touches(LOG):
         yield from _live_problems(push, found.newest)
     history = _History(repository, found.newest, known, found.chain)
+    history.learn({number for kind in (VERSIONS, SOURCES) for number, _ in push.numbered(kind)})
     yield from _version_problems(rules, push, history)
     yield from _source_problems(push, history)
 
@@ -360,6 +365,18 @@ class _History(NamedTuple):
     def deleted(self) -> bool:
         """The newest event is a delete."""
         return self.newest.action == "delete"
+
+    def learn(self, numbers: set[int]) -> None:
+        """`version` will be asked for these: of many that are near each other one walk tells, not one for each."""
+        missing = {number for number in numbers if number <= self.latest and number not in self.chain}
+        if not missing or max(missing) - min(missing) >= _WORTH * (len(missing) - 1):
+            return
+        first = number_to_oid(self.repository, self.newest.latest, self.newest.latest_commit, max(missing))
+        number = max(missing)
+        with suppress(DeploymentsError):  # what is damaged is told of the version that it keeps from being found
+            for object_ in walk(self.repository, first, limit=number - min(missing) + 1) if first else ():
+                self.chain.setdefault(number, pointer(parse_version(object_)))
+                number -= 1
 
     def version(self, number: int) -> Pointer | None:
         """Version `number`; None where the log reaches none."""
