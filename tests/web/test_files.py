@@ -37,6 +37,12 @@ def links_that_lead_to_files(pages: Path) -> int:
     return seen
 
 
+def test_what_is_unpublished_comes_with_the_command_that_publishes_it(versions: Project, tmp_path: Path) -> None:
+    versions.git("remote", "add", "origin", str(tmp_path / "hub.git"))
+    page = (export(versions, tmp_path / "pages") / "deployments/etl/prod/log/index.html").read_text(encoding="utf-8")
+    assert "<code>git deployments push origin etl/prod</code>" in page
+
+
 def test_every_link_leads_to_a_file_that_is_there(versions: Project, tmp_path: Path) -> None:
     versions.ok("rollback", "prod", "v1", "-m", "wrong totals")
     versions.deploy("with 100% # and ?", name="odd ü?#~ name")
