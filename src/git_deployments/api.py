@@ -10,12 +10,10 @@ from typing import NamedTuple
 
 from git_deployments import audit, history, publish, store, sync, tracking
 from git_deployments.audit import Finding
-from git_deployments.checkout import default_remote
 from git_deployments.compare import Difference, two_versions, version_differences
 from git_deployments.errors import DeploymentsError
 from git_deployments.history import State
 from git_deployments.model import Event, Json, Version
-from git_deployments.names import shown
 from git_deployments.reason import check_label, check_reason
 from git_deployments.repository import Repository
 from git_deployments.resolve import resolve
@@ -246,17 +244,11 @@ def write(repository: Repository, wanted: Wanted, decide: Decide) -> tuple[built
 
 
 def _met(repository: Repository, wanted: Wanted) -> builtins.list[str]:
-    """A clone that has no deployments yet asks its remote first, so that numbers go on; what was in the way."""
+    """A clone that has no deployments yet asks its remote first; what was in the way."""
     if not repository.remotes or not history.is_empty(repository, wanted.look() if wanted.exact else ()):
         return []
-    remote = default_remote(repository)
-    if remote is None:
-        return []
-    try:
-        sync.pull(repository, remote)
-    except DeploymentsError as error:
-        return [f"{shown(remote)} could not be asked, so the numbers are provisional: {error}"]
-    return []
+    problem = sync.pull_first(repository, None)
+    return [problem] if problem else []
 
 
 def _followed(repository: Repository, outcomes: builtins.list[Outcome]) -> builtins.list[str]:

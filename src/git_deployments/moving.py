@@ -242,17 +242,11 @@ def first_contact(repository: Repository, manner: Manner, likely: Iterable[str] 
     """
     if manner.push or manner.offline or not repository.remotes or not is_empty(repository, likely):
         return
-    from git_deployments import sync
-    from git_deployments.checkout import default_remote
+    from git_deployments.sync import pull_first
     from git_deployments.syncing import echo
 
-    remote = manner.remote or default_remote(repository)
-    if remote is None:
-        return
-    try:
-        sync.pull(repository, remote, None, echo())
-    except DeploymentsError as error:
-        warn(f"{shown(remote)} could not be asked, so the numbers are provisional: {error}")
+    if problem := pull_first(repository, manner.remote, echo()):
+        warn(problem)
 
 
 def _written_and_published(repository: Repository, manner: Manner, wanted: Wanted, decide: Decide) -> list[Outcome]:

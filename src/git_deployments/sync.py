@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from git_deployments import objects, store
 from git_deployments.audit import incoming, signature_problems
+from git_deployments.checkout import default_remote
 from git_deployments.codec import Malformed, parse_event
 from git_deployments.errors import Contested, DeploymentsError
 from git_deployments.git import BULK, SYMBOLIC, GitFailed, LostRace, RefChange, lock_in_the_way, text
@@ -258,6 +259,21 @@ def pull(
         else:
             return Pulled(remote, integrations, fetched.gone, mended)
     raise LostRace("other writers were quicker each time; nothing was moved; try again")
+
+
+def pull_first(repository: Repository, remote: str | None, echo: Echo = silent) -> str | None:
+    """Before the first write in a clone that has no deployments, so that numbers go on. What was in the way, in words.
+
+    `remote`: None is the default one, if there is one.
+    """
+    where = remote or default_remote(repository)
+    if where is None:
+        return None
+    try:
+        pull(repository, where, echo=echo)
+    except DeploymentsError as error:
+        return f"{shown(where)} could not be asked, so the numbers are provisional: {error}"
+    return None
 
 
 def _names_at(repository: Repository, remote: str, words: list[str]) -> list[str]:
