@@ -133,12 +133,18 @@ def _applied(server: Server, target: Target, with_settings: bool) -> Applied:
     more = deployed.settings_fields(target.settings)
     if found is None:
         found = server.create(target.name, {**fields, **more})
-    elif not target.changes and not (with_settings and settings_drift(target)):
-        return Applied(target, 0, [])
+    elif not any(map(_is_taken, target.changes)) and not (with_settings and settings_drift(target)):
+        # One more update would change nothing, and takes away the runs that wait for their time.
+        return Applied(target, 0, target.changes)
     waiting = server.scheduled(found)
     server.update(found, {**fields, **more} if with_settings and target.found else fields)
     after = server.find(target.name)
     return Applied(target, waiting, drift(target.properties, target.version, after) if after else [])
+
+
+def _is_taken(difference: Difference) -> bool:
+    """An update can change it."""
+    return difference.key.partition(".")[0] not in deployed.KEPT
 
 
 def follow(repository: Repository, moved: Mapping[str, bool]) -> list[Applied]:

@@ -87,7 +87,8 @@ def _live(repository: Repository, state: State) -> Live | None:
 
 def _theirs(found: Found, live: Live | None) -> dict[str, Json]:
     theirs = deployed.properties_of(found.row)
-    return deployed.alike(live[1], theirs) if live else theirs
+    # No update changes labels there, so what they lack of ours is no news.
+    return {**deployed.alike(live[1], theirs), "labels": live[1]["labels"]} if live else theirs
 
 
 def _sourced(repository: Repository, draft: Draft, row: deployed.Row, live: Live | None) -> Draft:

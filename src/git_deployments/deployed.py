@@ -23,7 +23,9 @@ _SENT = (
     "description", "enforce_parameter_schema", "entrypoint", "job_variables", "parameters", "pull_steps", "tags",
     "work_pool_name", "work_queue_name",
 )  # fmt: skip
-"""The properties that an update takes as they are. It takes no labels and no queue's id."""
+"""The properties that an update takes as they are."""
+KEPT = ("labels", "work_queue_id")
+"""Those that it does not take: they stay as they were made."""
 _KINDS = ("cron", "interval", "rrule")
 _KNOWN_TO_A_SERVER = ("concurrency_limit", "concurrency_options", "paused", "schedules")
 _SCHEDULE_DEFAULTS: Row = {"active": True, "day_or": True, "parameters": {}, "slug": None, "timezone": None}

@@ -75,13 +75,15 @@ def _wanted(repository: Repository, words: tuple[str, ...], every: bool) -> list
     return [state for state in found if not every or (state.live and not state.deleted) or state.breach]
 
 
-def _changed(target: apply.Target, with_settings: bool) -> list[str]:
-    return [*(one.key for one in target.changes), *(apply.settings_drift(target) if with_settings else ())]
+def _changed(one: apply.Applied, with_settings: bool) -> list[str]:
+    left = {difference.key for difference in one.left}
+    keys = [difference.key for difference in one.target.changes if difference.key not in left]
+    return [*keys, *(apply.settings_drift(one.target) if with_settings else ())]
 
 
 def _row(one: apply.Applied, with_settings: bool, dry_run: bool) -> render.Row:
     target = one.target
-    changed = _changed(target, with_settings)
+    changed = _changed(one, with_settings)
     return {
         "name": target.name,
         "number": target.version.number,
@@ -100,7 +102,7 @@ def _said(target: apply.Target) -> str:
 
 def _tell(one: apply.Applied, with_settings: bool, tell: Callable[[str], None]) -> None:
     target = one.target
-    changed = _changed(target, with_settings)
+    changed = _changed(one, with_settings)
     if target.found is None:
         tell(f"{_said(target)} is created on the server")
     elif changed:
@@ -120,7 +122,7 @@ def _show_changes(app: App, target: apply.Target, with_settings: bool) -> None:
     if target.found is None:
         say(f"{_said(target)} would be created")
         return
-    if not _changed(target, with_settings):
+    if not target.changes and not (with_settings and apply.settings_drift(target)):
         say(f"{_said(target)} is what the server has")
         return
     say(f"{_said(target)} would be applied:")

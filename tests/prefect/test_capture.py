@@ -141,6 +141,22 @@ def test_what_the_server_has_not_expanded_stays_as_it_is(served: Served, name: s
     assert "WORKER is not set" in served.fatal("run", name)
 
 
+def test_labels_that_a_server_does_not_take_stay_and_are_sent_once(served: Served, name: str) -> None:
+    flow, _, half = name.partition("/")
+    served.manifest(name=half, flow=flow, labels={"team": "data"})
+    served.ok("deploy", "-q")
+    served.ok("apply", name, "--create")
+    served.manifest("changed", name=half, flow=flow, labels={"team": "ops"})
+    served.ok("deploy", "-q")
+    assert f"{name}: v2 is applied, 1 property changed" in served.ok("apply", name).out
+    updated = served.server.deployment(name)["updated"]
+    again = served.ok("apply", name)
+    assert again.out == f"{name}: v2 is what the server has\n"
+    assert "the server keeps its own labels" in again.err
+    assert served.server.deployment(name)["updated"] == updated
+    assert "is on the server what v2 has" in served.ok("capture", name).err
+
+
 def test_secrets_do_not_enter_history_by_this_door(served: Served, name: str) -> None:
     variables = {"env": {"USED": f"ghp_{'x1' * 18}", "PLAIN": "x"}}
     served.server.create(name, "capture-pool", entrypoint="one.py:flow", job_variables=variables)
