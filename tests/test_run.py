@@ -539,6 +539,13 @@ def test_parameters_are_validated_before_anything_runs(flows: Flows) -> None:
     assert "given twice" in flows.fatal("run", "prod", "-p", "count=1", "-p", "count=2")
 
 
+def test_a_parameter_that_the_flow_does_not_have_is_refused(flows: Flows) -> None:
+    """Prefect says so too, once all is cloned and installed."""
+    flows.versions(1)
+    line = flows.fatal("run", "prod", "-q", "-p", "cuont=1")
+    assert line == "fatal: -p cuont: v1 of 'etl/prod' has no such parameter; it has count, name, ratio"
+
+
 @pytest.mark.parametrize(
     ("signature", "given", "printed"),
     [

@@ -97,6 +97,11 @@ def _parameters(said: str, configuration: Mapping[str, Json], assignments: Itera
     stored, wanted = configuration["parameters"], configuration["parameter_openapi_schema"]
     wanted = wanted if isinstance(wanted, dict) else {}
     given = _assigned(assignments, wanted)
+    known = wanted.get("properties")
+    strict = configuration["enforce_parameter_schema"] and not wanted.get("additionalProperties")
+    if strict and isinstance(known, dict) and known:
+        for key in sorted(given.keys() - known.keys()):
+            raise CannotRun(f"-p {brief(key)}: {said} has no such parameter; it has {', '.join(map(shown, known))}")
     parameters = {**(stored if isinstance(stored, dict) else {}), **given}
     for key, value in parameters.items():
         if _is_filled_later(value):
