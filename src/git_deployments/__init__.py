@@ -16,11 +16,11 @@ from __future__ import annotations
 TYPE_CHECKING = False  # type checkers take it for true; `typing` itself costs half a start of Python
 if TYPE_CHECKING:
     from git_deployments.api import Deployments, Snapshot, open  # noqa: A004  the verb of the design
-    from git_deployments.audit import Finding
     from git_deployments.compare import Difference
     from git_deployments.errors import Contested, DeploymentsError, ExpectationFailed
     from git_deployments.history import Pointer, State
     from git_deployments.model import Event, Identity, Json, Source, Version, VersionInfo
+    from git_deployments.rules import Finding
     from git_deployments.store import Outcome
 
 __version__ = "0.1.0"
@@ -32,7 +32,7 @@ _HOMES = {
     "Difference": "compare",
     "Event": "model",
     "ExpectationFailed": "errors",
-    "Finding": "audit",
+    "Finding": "rules",
     "Identity": "model",
     "Json": "model",
     "Outcome": "store",

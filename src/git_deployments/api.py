@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import NamedTuple
 
 from git_deployments import audit, history, publish, store, sync, tracking
-from git_deployments.audit import Finding
 from git_deployments.compare import Difference, two_versions, version_differences
 from git_deployments.errors import DeploymentsError
 from git_deployments.history import State
@@ -17,6 +16,7 @@ from git_deployments.model import Event, Json, Version
 from git_deployments.reason import check_label, check_reason
 from git_deployments.repository import Repository
 from git_deployments.resolve import resolve
+from git_deployments.rules import Finding
 from git_deployments.store import Decide, Outcome, Wanted
 
 

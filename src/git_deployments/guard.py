@@ -1,7 +1,7 @@
 """What a push may do to the deployments of a server (design, "Hooks"). Reads only.
 
 It runs while the pushed objects are in quarantine and the refs are still the old ones, so what the
-refs would be is put together from both. What a push brings is held to the rules of `audit`; here
+refs would be is put together from both. What a push brings is held to the rules of `rules`; here
 stands only which ref may be moved to where. Other refs than those under `refs/deployments/` are
 none of its business.
 """
@@ -14,7 +14,6 @@ from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from git_deployments import beside
-from git_deployments.audit import Chain, Incoming, Mark, Settings, incoming, signature_problems
 from git_deployments.codec import SETTINGS_FILE, SNAPSHOT, is_id, parse_event, parse_version, tree_and_parents
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import Object, RefChange, text
@@ -34,6 +33,7 @@ from git_deployments.model import Event
 from git_deployments.names import fold, shown
 from git_deployments.refs import LIVE, LOG, ROOT, SOURCES, VERSIONS, Ref, parse_ref
 from git_deployments.repository import KEEP_REFS, MAX_SNAPSHOT, Repository
+from git_deployments.rules import Chain, Incoming, Mark, Settings, incoming, signature_problems
 from git_deployments.signing import may_move, moving_rules
 
 LARGEST = 4 << 20

@@ -12,7 +12,6 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from git_deployments import objects, store
-from git_deployments.audit import incoming, signature_problems
 from git_deployments.checkout import default_remote
 from git_deployments.codec import Malformed, parse_event
 from git_deployments.errors import Contested, DeploymentsError
@@ -45,6 +44,7 @@ from git_deployments.refs import (
     remote_root,
 )
 from git_deployments.repository import Repository
+from git_deployments.rules import incoming, signature_problems
 from git_deployments.tracking import (
     GONE,
     Echo,
