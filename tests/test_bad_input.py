@@ -307,6 +307,17 @@ def test_positions_that_a_list_does_not_have(project: Project, position: str) ->
     assert "no mapping" in project.fatal("update", "prod", f"tags.{position}=x")
 
 
+@pytest.mark.parametrize("null", ["null", "~", ""])
+def test_null_is_no_text_for_a_parameter(project: Project, null: str) -> None:
+    project.commit("Flow", **{"flow.py": "def load(day: str = '', night: str | None = None): ...\n"})
+    entry = "deployments:\n- name: prod\n  flow_name: etl\n  entrypoint: flow.py:load\n  parameters:\n"
+    project.write("prefect.yaml", f"{entry}    night: {null}\n")
+    project.ok("deploy")
+    assert project.ok("show", "prod", "--json").json["properties"]["parameters"] == {"night": None}
+    project.write("prefect.yaml", f"{entry}    day: {null}\n")
+    assert "day" in project.fatal("deploy")
+
+
 def test_updates_keep_the_text_inside_of_a_value(project: Project) -> None:
     project.commit("Flow", **{"flow.py": "def load(day: str = '', days: list[str] = [], n: float = 0): ...\n"})
     project.deploy("x", entrypoint="flow.py:load", parameters={"n": 1})

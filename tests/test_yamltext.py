@@ -340,7 +340,7 @@ INTEGER: Json = {"type": "integer"}
     [
         ("1.10", STRING, "1.10"),
         ("no", STRING, "no"),
-        ("~", STRING, "~"),
+        ("~", STRING, None),
         ("[1.10]", STRING, [1.1]),
         ("1.10", INTEGER, 1.1),
         ("1.10", None, 1.1),

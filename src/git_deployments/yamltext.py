@@ -201,7 +201,7 @@ def typed(node: Node, schema: Json, root: Json = None) -> Json:
 
 def _typed_scalar(node: Scalar, choices: list[Mapping[str, Json]]) -> Json:
     found = value(node)
-    if node.kind or isinstance(found, str):
+    if node.kind or found is None or isinstance(found, str):  # null is no text that somebody meant as one
         return found
     types: set[str] = set()
     for choice in choices:
