@@ -544,6 +544,10 @@ def test_a_deployment_removed_at_the_hub_is_said_and_not_published_again_by_itse
     assert "no longer at origin" in shared.bob.ok("pull").err
     assert shared.bob.live() == 3
     assert "was removed at origin" in shared.bob.fatal("push")
+    told = shared.bob.ok("status").out
+    assert "etl/prod: removed at origin; to publish it there again: git deployments push origin etl/prod" in told
+    assert "to remove it here: git deployments delete --purge etl/prod" in told
+    assert "unpublished" not in told
     shared.bob.ok("push", "origin", "etl/prod")
     assert same(shared.hub, shared.bob)
 

@@ -403,11 +403,11 @@ def status_command(
     wanted = match(repository, names) if names else None
     found = _thoroughly(repository, wanted)
     where = tracking.check_remote(repository, remote) if remote else default_remote(repository)
-    seen = tracking.tracked(repository, where, wanted) if where else {}
+    seen = tracking.last_seen(repository, where, wanted) if where else tracking.Seen({}, {})
     compared = {}
     for place, state in enumerate(found if where else ()):
         try:
-            compared[state.name] = tracking.standing(repository, state, seen.get(state.name))
+            compared[state.name] = tracking.standing(repository, state, seen.tracked.get(state.name))
         except DeploymentsError as error:  # of what is damaged, which keeps no other from being told
             found[place] = state if state.breach else state._replace(breach=error)
     drift = _drift(repository, found) if server else {}
@@ -423,7 +423,8 @@ def status_command(
         return DONE
     lines = [line for state in found for line in _attention(repository, state)]
     if where:
-        lines += [line for name, standing in compared.items() for line in _standing_lines(name, where, standing)]
+        for name, standing in compared.items():
+            lines += [_gone_line(name, where)] if name in seen.gone else _standing_lines(name, where, standing)
     lines += [line for name, differing in drift.items() for line in _drift_lines(name, differing)]
     _say_all(lines or ["nothing needs attention"])
     return DONE
@@ -486,6 +487,14 @@ def _standing_lines(name: str, remote: str, compared: Standing) -> Iterator[str]
         yield f"{shown(name)}: unpublished: {_events(here)} that {where} lacks; git deployments push {shell}"
     elif there:
         yield f"{shown(name)}: behind: {_events(there)} more at {where}; git deployments pull {shell}"
+
+
+def _gone_line(name: str, remote: str) -> str:
+    shell = quoted(name)
+    return (
+        f"{shown(name)}: removed at {shown(remote)}; to publish it there again: git deployments push {quoted(remote)} "
+        f"{shell}; to remove it here: git deployments delete --purge {shell}"
+    )
 
 
 def _events(count: int) -> str:
