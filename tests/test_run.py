@@ -813,7 +813,8 @@ def test_a_signal_ends_the_child_and_leaves_nothing(flows: Flows, tmp_path: Path
     )
     flows.commit("Flow", **{"example.py": body})
     flows.deploy(entrypoint="example.py:my_flow")
-    code = "from git_deployments import cli; cli.main()"
+    # Whoever runs the tests may have been started to ignore it.
+    code = f"import signal; signal.signal({int(number)}, signal.SIG_DFL); from git_deployments import cli; cli.main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "run", "prod", "-q"], cwd=flows.path, start_new_session=True
     )
@@ -881,8 +882,9 @@ def test_one_more_interrupt_while_all_is_taken_away_leaves_nothing(flows: Flows,
     wrapper.chmod(0o755)
     flows.commit("Flow", **{"example.py": f"def my_flow():\n    raise SystemExit({code})\n"})
     flows.deploy(entrypoint="example.py:my_flow")
+    program = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); from git_deployments import cli; cli.main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", "from git_deployments import cli; cli.main()", "run", "prod", "-q"],
+        [sys.executable, "-c", program, "run", "prod", "-q"],
         cwd=flows.path,
         env={**os.environ, "PATH": f"{wrapper.parent}{os.pathsep}{os.environ['PATH']}"},
         start_new_session=True,
