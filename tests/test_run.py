@@ -279,8 +279,10 @@ def test_what_opens_another_repository_reaches_neither_disk_nor_command_line(
 ) -> None:
     if scheme == "https" and shutil.which("openssl") is None:
         pytest.skip("openssl makes the certificate")
+    secret = f"secret-{scheme}-{os.getpid()}"  # all command lines are looked at, those of other tests among them
     with serving(tmp_path, Watching) as server:
         assert isinstance(server, Watching)
+        server.opened_by = f"ada:{secret}"
         url = f"{scheme}://127.0.0.1:{server.server_address[1]}/library/.git"
         clone: dict[str, Any] = {"repository": url, "access_token": "{{ $OPENS }}"}
         if scheme == "https":
@@ -289,17 +291,17 @@ def test_what_opens_another_repository_reaches_neither_disk_nor_command_line(
             clone = {"repository": url.replace("://", "://{{ $OPENS }}@")}
         clone["commit_sha"] = library.git("rev-parse", "HEAD~1")
         files = "import pathlib\nfor file in pathlib.Path('..').rglob('*'):\n    "
-        look = f"{files}assert not file.is_file() or b'secret' not in file.read_bytes(), file\n"
+        look = f"{files}assert not file.is_file() or {secret.encode()!r} not in file.read_bytes(), file\n"
         script = shlex.join([sys.executable, "-c", look])
         steps = [{f"{STEPS}.git_clone": clone}, {f"{STEPS}.run_shell_script": {"script": '"$LOOK"', "shell": True}}]
         (tmp_path / "look").write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / "look").chmod(0o755)
         flows.manifest(flow_name="f", entrypoint="example.py:my_flow", pull=steps, parameter_openapi_schema={})
         flows.ok("deploy", "--runtime-env", "OPENS", "--runtime-env", "LOOK")
-        done = flows.started("prod", "-q", OPENS="ada:secret", LOOK=str(tmp_path / "look"), GIT_SSL_NO_VERIFY="1")
+        done = flows.started("prod", "-q", OPENS=f"ada:{secret}", LOOK=str(tmp_path / "look"), GIT_SSL_NO_VERIFY="1")
     assert (done.code, json.loads(done.out)["version"]) == (0, 101), done
     assert "git-remote-http" in server.command_lines
-    assert "secret" not in server.command_lines
+    assert secret not in server.command_lines
 
 
 def test_what_opens_a_repository_opens_its_submodules(flows: Flows, library: Repository, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +19,6 @@ from .conftest import Project, prepared
 
 LIVE = "refs/deployments/etl/prod/live"
 LOG = "refs/deployments/etl/prod/log"
-PASSWORD = "Basic YWRhOnNlY3JldA=="
 
 
 class Server(ThreadingHTTPServer):
@@ -32,6 +32,8 @@ class Server(ThreadingHTTPServer):
         self.root = root
         self.locked = False
         """Ask for a password."""
+        self.opened_by = "ada:secret"
+        """User and password."""
         self.dies_after: dict[str, int] = {}
         """Service (`git-receive-pack`, `git-upload-pack`) to the bytes of its answer that still get through."""
         self.deaf_to: str | None = None
@@ -59,7 +61,8 @@ class Request(BaseHTTPRequestHandler):
         server = cast("Server", self.server)
         server.requests.append(f"{self.command} {self.path}")
         self.close_connection = True
-        if server.locked and self.headers.get("Authorization") != PASSWORD:
+        told = f"Basic {b64encode(server.opened_by.encode()).decode()}"
+        if server.locked and self.headers.get("Authorization") != told:
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="hub"')
             self.send_header("Content-Length", "0")
