@@ -656,22 +656,37 @@ def previous(repository: Repository, state: State) -> Pointer | None:
 
 
 def is_rolled_back(repository: Repository, state: State) -> bool:
-    """A newer version than the live one was live, and was left by going back; one that never went live was not."""
+    """A newer version than the live one was live, and was left by going back; one that never went live was not.
+
+    Mostly the newest event tells, so a list still reads one object for each deployment (design, "Log event"). Where the
+    last few do not, an older version has been live for so long that it is called so.
+    """
     live, latest, event = state.live, state.latest, state.event
     if live is None or latest is None or live.number >= latest.number:
         return False
     if state.unrecorded and event and event.after and event.after > live.number:
         return True
+    told = None if event is None else _tells_of_going_back(event, live.number)
+    if told is not None:
+        return told
     try:
-        for event in events(repository, state):
-            before, after = event.before, event.after
-            if before is not None and after is not None and before > max(after, live.number):
-                return True
-            if event.number is not None and event.number <= live.number:  # nothing newer was there before
-                return False
+        last = (_tells_of_going_back(one, live.number) for one in events(repository, state, limit=_LAST_FEW))
+        return next((told for told in last if told is not None), event is not None)
     except DeploymentsError:  # why an older one is live cannot be read; that it is, can
         return True
-    return False
+
+
+_LAST_FEW = 32
+
+
+def _tells_of_going_back(event: Event, live: int) -> bool | None:
+    """Whether `live` is live by going back, as far as one event says; None: it does not."""
+    before, after = event.before, event.after
+    if before is not None and after is not None and before > max(after, live):
+        return True
+    if event.number is not None and event.number <= live:  # nothing newer was there before
+        return False
+    return None
 
 
 def _mark(marked: set[int], seen: set[int], left: int | None, taken: int | None) -> None:
