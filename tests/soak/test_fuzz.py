@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -69,7 +70,11 @@ def refusal(name: str) -> str | None:
 
 
 def test_names_are_refs_that_git_takes_and_come_back(project: Project) -> None:
-    names = {name_of(chance(number)) for number in range(NAMES)}
+    names: set[str] = set()
+    for number in itertools.count():
+        names.add(name_of(chance(number)))
+        if len(names) == NAMES:
+            break
     refusals = {name: refusal(name) for name in names}
     assert all(said is None or said.isprintable() for said in refusals.values())
     encoded = {encode(name): name for name, said in refusals.items() if said is None}
