@@ -815,12 +815,7 @@ def test_a_signal_ends_the_child_and_leaves_nothing(flows: Flows, tmp_path: Path
     )
     flows.commit("Flow", **{"example.py": body})
     flows.deploy(entrypoint="example.py:my_flow")
-    # Whoever runs the tests may have been started to ignore it.
-    code = f"import signal; signal.signal({int(number)}, signal.SIG_DFL); from git_deployments import cli; cli.main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "run", "prod", "-q"], cwd=flows.path, start_new_session=True
-    )
-    _wait_for(tmp_path / "started")
+    process = _begun(flows, number, "SIG_DFL", tmp_path / "started")
     if number == signal.SIGINT:
         os.killpg(process.pid, number)  # as a terminal does it
     else:
@@ -843,11 +838,7 @@ def test_a_signal_that_is_ignored_stays_so(flows: Flows, tmp_path: Path, number:
     )
     flows.commit("Flow", **{"example.py": body})
     flows.deploy(entrypoint="example.py:my_flow")
-    code = f"import signal; signal.signal({int(number)}, signal.SIG_IGN); from git_deployments import cli; cli.main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "run", "prod", "-q"], cwd=flows.path, start_new_session=True
-    )
-    _wait_for(started)
+    process = _begun(flows, number, "SIG_IGN", started)
     os.killpg(process.pid, number)
     time.sleep(0.2)
     heard.touch()
@@ -893,6 +884,15 @@ def test_one_more_interrupt_while_all_is_taken_away_leaves_nothing(flows: Flows,
     )
     assert process.wait(20) == code
     assert flows.leftovers() == []
+
+
+def _begun(flows: Flows, number: int, handler: str, started: Path) -> subprocess.Popen[bytes]:
+    """A run that has come as far as to make a file, with this handler whatever who runs the tests ignores."""
+    code = f"import signal; signal.signal({int(number)}, signal.{handler}); from git_deployments import cli; cli.main()"
+    command = [sys.executable, "-c", code, "run", "prod", "-q"]
+    process = subprocess.Popen(command, cwd=flows.path, start_new_session=True)
+    _wait_for(started)
+    return process
 
 
 def _wait_for(path: Path) -> None:
