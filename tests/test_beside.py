@@ -48,6 +48,15 @@ def test_the_other_process_holds_nothing_of_ours_open() -> None:
     assert other.result() is None
 
 
+@pytest.mark.skipif(not beside.possible(), reason="there is no second processor here")
+def test_there_are_never_more_than_two() -> None:
+    other = beside.begin(lambda: [beside.possible()])
+    assert not beside.possible()
+    assert other is not None
+    assert other.result() == [False]
+    assert beside.possible()
+
+
 def test_nothing_is_left_of_it() -> None:
     before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
     for _ in range(5):

@@ -16,6 +16,8 @@ Answer = TypeVar("Answer")
 """Lists, tuples, texts, numbers and the like: what `marshal` takes, so no named tuples."""
 _DESCRIPTORS = 1 << 16
 """More than a process has open."""
+_running: list[int] = []
+"""Those that were begun and have not been asked for their answer; what one of them is itself counts too."""
 _CHUNK = 1 << 16
 
 
@@ -34,6 +36,7 @@ class Beside(Generic[Answer]):
         os.close(self._answer)
         with suppress(ChildProcessError):  # who started us may ignore its children
             os.waitpid(self.pid, 0)
+        _running.remove(self.pid)
         try:
             found: Answer = marshal.loads(b"".join(chunks))
         except (EOFError, ValueError, TypeError):
@@ -42,8 +45,9 @@ class Beside(Generic[Answer]):
 
 
 def possible() -> bool:
-    """There is a second processor that we may use, and a process can be doubled."""
-    return hasattr(os, "fork") and hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) > 1
+    """There is a second processor that we may use and do not yet, and a process can be doubled."""
+    able = hasattr(os, "fork") and hasattr(os, "sched_getaffinity")
+    return able and not _running and len(os.sched_getaffinity(0)) > 1
 
 
 def begin(work: Callable[[], Answer]) -> Beside[Answer] | None:
@@ -61,6 +65,7 @@ def begin(work: Callable[[], Answer]) -> Beside[Answer] | None:
         os.close(answer)
         os.close(tell)
         return None
+    _running.append(pid)
     if pid == 0:
         _be(work, tell)
     os.close(tell)

@@ -33,8 +33,9 @@ from git_deployments.model import Event
 from git_deployments.names import fold, shown
 from git_deployments.refs import LIVE, LOG, ROOT, SOURCES, VERSIONS, Ref, parse_ref
 from git_deployments.repository import KEEP_REFS, MAX_SNAPSHOT, Repository
-from git_deployments.rules import Chain, Incoming, Mark, Settings, incoming, signature_problems
+from git_deployments.rules import Chain, Incoming, Mark, Settings, signature_problems
 from git_deployments.signing import may_move, moving_rules
+from git_deployments.stretch import Stretch, check_stretch
 
 LARGEST = 4 << 20
 """Bytes that a commit or tree may have; documents have a limit of their own."""
@@ -47,6 +48,8 @@ _TOGETHER = 250
 """Deployments whose objects are read together."""
 _SHARED = 200
 """Deployments that are checked sooner by two processes than by one."""
+_LONG = 100
+"""Refs of a deployment whose versions are read along their chain."""
 _FEW = 24
 """Refs whose objects are asked for one by one: no process starts."""
 _QUESTIONS = 100
@@ -171,10 +174,7 @@ def _halves(things: list[_Thing]) -> tuple[list[_Thing], list[_Thing]]:
 
 def _told(found: Iterable[_Checked]) -> list[tuple[str, list[str], list[tuple[str, str, str, bool]]]]:
     """What crosses from one process to another has no names."""
-    return [
-        (name, problems, [(one.name, one.commit, one.action, one.moves) for one in events])
-        for name, problems, events in found
-    ]
+    return [(name, problems, [(*event,) for event in events]) for name, problems, events in found]
 
 
 def _one_by_one(repository: Repository, rules: Rules, pushes: list[_Push]) -> Iterator[_Checked]:
@@ -203,8 +203,14 @@ def _read_settings(repository: Repository, rules: Rules, arrived: Iterable[Objec
 
 
 def _asked(pushes: Iterable[Mapping[Ref, RefChange]]) -> list[str]:
-    """What the checks of much ask for first; nothing where it is little."""
-    moved = [(ref, change) for changes in pushes for ref, change in changes.items() if ref.kind != SOURCES]
+    """What the checks of much ask for first; nothing where it is little. What is long is walked through instead."""
+    moved = [
+        (ref, change)
+        for changes in pushes
+        if len(changes) < _LONG
+        for ref, change in changes.items()
+        if ref.kind != SOURCES
+    ]
     if len(moved) < _FEW:
         return []
     ends = [oid for _, (_, new, old) in moved for oid in (new, old) if oid and is_id(oid)]
@@ -295,7 +301,7 @@ def _incoming(repository: Repository, push: _Push, known: Event | None, settings
     assert log is not None
     if known and log == known.commit:
         return Incoming(known, [], True, [], {})
-    return incoming(repository, push.name, log, known, settings, hashed=True)
+    return check_stretch(repository, Stretch(push.name, log, known), settings)
 
 
 def _without_log(repository: Repository, rules: Rules, push: _Push) -> Iterator[str]:

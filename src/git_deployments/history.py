@@ -50,6 +50,8 @@ BY_NAME = 100
 """Deployments, or refs, that are asked for by name; more are picked from all."""
 _NEAR = 128
 """Commits that a walk asks one by one before it starts processes of its own."""
+_FAR = 64
+"""Commits that a walk asks none of so: the processes, which start beside us, have all of them sooner."""
 
 
 class UnknownDeployment(DeploymentsError):
@@ -542,11 +544,17 @@ def number_to_oid(repository: Repository, latest: int | None, latest_commit: str
     return next((one.oid for one in walk(repository, latest_commit, skip=latest - number, limit=1)), None)
 
 
-def walk(repository: Repository, start: str, skip: int = 0, limit: int | None = None) -> Iterator[Object]:
-    """Raw commits along first parents, newest first. Near ones are asked one by one: no process starts."""
+def walk(
+    repository: Repository, start: str, skip: int = 0, limit: int | None = None, expected: int = 0
+) -> Iterator[Object]:
+    """Raw commits along first parents, newest first. Near ones are asked one by one: no process starts.
+
+    `expected`: how many are wanted, as far as that is known; many are not asked one by one.
+    """
     if skip < _NEAR:
         reading, oid, count = repository.reading, start, 0
-        while (limit is None or count < skip + limit) and (count < _NEAR or reading.holds(oid)):
+        near = _NEAR if max(expected, limit or 0) < _FAR else 0
+        while (limit is None or count < skip + limit) and (count < near or reading.holds(oid)):
             object_ = reading.object(oid)
             if count >= skip:
                 yield object_

@@ -228,18 +228,27 @@ def _document_problems(
 
 
 def events_back(
-    repository: Repository, tip: str, known: Event | None = None, newest: Event | None = None
+    repository: Repository,
+    tip: str,
+    known: Event | None = None,
+    newest: Event | None = None,
+    limit: int | None = None,
 ) -> Iterator[tuple[Object, Event]]:
     """The events of a log, newest first; where it comes to `known`, that is the last one.
 
     `known` and `newest` (the one at `tip`) are not parsed again.
     """
     parsed = {event.commit: event for event in (known, newest) if event}
-    for object_ in walk(repository, tip):
+    for object_ in walk(repository, tip, limit=limit, expected=_made(newest, known) if newest else 0):
         event = parsed.get(object_.oid) or parse_event(object_)
         yield object_, event
         if event.previous is None or (known and object_.oid == known.commit):
             return
+
+
+def _made(newest: Event, known: Event | None) -> int:
+    """The versions between two events, each of which has an event of its own; only as they say, if that is true."""
+    return (newest.latest or 0) - ((known.latest or 0) if known else 0)
 
 
 def event_alone(commit: Object, event: Event, documents: Documents) -> Iterator[str]:
@@ -425,12 +434,13 @@ def incoming(
     known: Event | None,
     settings: Settings | None = None,
     hashed: bool = False,
+    distance: int | None = None,
 ) -> Incoming:
     """Check the events from `tip` back to `known`, and the versions that they made.
 
     `known` (None: nothing) is checked already. What does not follow from it is not checked any further. `settings`:
     what was found before, for many deployments that are checked one after the other. `hashed`: see `Documents`.
-    Raises what reading raises.
+    `distance`: so many events before `tip` stands `known`, where one knows that. Raises what reading raises.
     """
     newest = parse_event(repository.reading.object(tip))
     chain: Chain = {}
@@ -438,8 +448,8 @@ def incoming(
     problems = list(_incoming_versions(repository, name, newest, known, chain, hashed))
     follows = known is None
     newer: tuple[Object, Event] | None = None
-    for block in blocks(events_back(repository, tip, known, newest)):
-        _add_moved_to(repository, chain, newest, [event for _, event in block])
+    for block in blocks(events_back(repository, tip, known, newest, None if distance is None else distance + 1)):
+        _add_moved_to(repository, chain, newest, [event for _, event in block if event is not known])
         documents = Documents(repository, SETTINGS_FILE, [object_ for object_, _ in block], settings, hashed)
         for object_, event in block:
             if newer:
