@@ -22,17 +22,24 @@ from git_deployments.codec import (
     commit_bytes,
     event_message,
     parse_commit,
-    parse_document,
     parse_event,
     parse_identity,
     parse_tree,
     parse_version,
-    split_message,
     tree_bytes,
     version_message,
 )
+from git_deployments.document import (
+    DEEPEST,
+    canonical_document,
+    json_bytes,
+    parse_document,
+    settings_document,
+    snapshot,
+)
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import Object
+from git_deployments.message import harmless, misread, one_line, split_message, with_trailers
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Identity, Json, Run, Source, Version, VersionInfo
 from git_deployments.names import BadName, check, encode
 from git_deployments.record import sentence
@@ -88,12 +95,12 @@ PERSON = st.one_of(
 
 def as_stored(value: str | None) -> str | None:
     """What a value becomes on its one line; None where nothing is left of it."""
-    return codec.one_line(value).encode("utf-8", "replace").decode() or None if value else None
+    return one_line(value).encode("utf-8", "replace").decode() or None if value else None
 
 
 def as_text(text: str) -> str:
     """What a text becomes in a message."""
-    return codec.harmless(text).encode("utf-8", "replace").decode()
+    return harmless(text).encode("utf-8", "replace").decode()
 
 
 def object_of(data: bytes, kind: str = "commit") -> Object:
@@ -199,9 +206,9 @@ def test_an_event_is_read_back_as_it_was_written(event: Event) -> None:
 @EXAMPLES
 @given(HOSTILE)
 def test_text_is_made_harmless_once(text: str) -> None:
-    once = codec.harmless(text)
-    assert codec.harmless(once) == once
-    assert codec.one_line(codec.one_line(text)) == codec.one_line(text)
+    once = harmless(text)
+    assert harmless(once) == once
+    assert one_line(one_line(text)) == one_line(text)
     assert not any(line.startswith("---") or line.endswith((" ", "\r", "\t")) for line in once.split("\n"))
 
 
@@ -213,7 +220,7 @@ def test_what_is_written_is_canonical(version: Version, event: Event) -> None:
         message = parse_commit(commit).message
         assert message.endswith("\nFormat: 1\n")
         assert not message.startswith("\n")
-        assert codec.misread(commit) is None
+        assert misread(commit) is None
         for line in message.rpartition("\n\n")[2][:-1].split("\n"):
             key, colon, value = line.partition(": ")
             assert (colon, bool(value), value) == (": ", True, value.strip()), line
@@ -221,7 +228,7 @@ def test_what_is_written_is_canonical(version: Version, event: Event) -> None:
 
 
 def test_a_trailer_without_a_value_is_left_out() -> None:
-    assert codec.with_trailers("s", "", {"A": None, "B": "", "C": " \0\n", "D": "d"}) == "s\n\nD: d\n"
+    assert with_trailers("s", "", {"A": None, "B": "", "C": " \0\n", "D": "d"}) == "s\n\nD: d\n"
 
 
 # Plain git
@@ -282,7 +289,7 @@ def test_no_reason_forges_a_trailer_for_plain_git(versions: Project, forgery: st
 
 def test_git_accepts_every_object_that_is_written(repository: Repository) -> None:
     """Hostile texts, people and clocks: `git fsck --strict` has nothing to say, and ids are what git says."""
-    document = codec.snapshot({"description": "\N{RIGHT-TO-LEFT OVERRIDE}\0\ud7ff", "labels": {"ä": 1}})
+    document = snapshot({"description": "\N{RIGHT-TO-LEFT OVERRIDE}\0\ud7ff", "labels": {"ä": 1}})
     blob = _write(repository, object_of(document, "blob"))
     code = repository.commit("Code")
     entries = [TreeEntry("160000", codec.GITLINK, code), TreeEntry("100644", codec.SNAPSHOT, blob)]
@@ -420,9 +427,9 @@ def test_a_tree_is_read_or_refused_in_one_line(data: bytes, seed: int) -> None:
 @settings(max_examples=300, deadline=None, database=None)
 @given(st.one_of(st.binary(max_size=80), HOSTILE.map(lambda text: text.encode("utf-8", "replace"))), st.integers())
 def test_a_document_is_read_or_refused_in_one_line(data: bytes, seed: int) -> None:
-    for raw in (data, mutated(codec.snapshot({"parameters": {"x": [1.5, "ü"]}}), seed)):
+    for raw in (data, mutated(snapshot({"parameters": {"x": [1.5, "ü"]}}), seed)):
         document = value_or_refusal(parse_document, object_of(raw, "blob"), PROPERTIES)
-        assert document is None or codec.json_bytes(document)
+        assert document is None or json_bytes(document)
 
 
 @pytest.mark.parametrize(
@@ -430,10 +437,10 @@ def test_a_document_is_read_or_refused_in_one_line(data: bytes, seed: int) -> No
     ["1e999", "-1e999", r'"\ud800"', "9" * 5000, "[" * 200 + "]" * 200, "NaN", '{"a": 1, "a": 2}', '"\\u0000"', "-0"],
 )
 def test_what_has_no_canonical_form_is_refused_when_it_is_read(text: str) -> None:
-    raw = codec.settings_document({}).replace(b'"schedules": []', f'"schedules": [{text}]'.encode())
+    raw = settings_document({}).replace(b'"schedules": []', f'"schedules": [{text}]'.encode())
     document = value_or_refusal(parse_document, object_of(raw, "blob"), SETTINGS)
     if document is not None:
-        assert parse_document(object_of(codec.json_bytes(document), "blob"), SETTINGS) == document
+        assert parse_document(object_of(json_bytes(document), "blob"), SETTINGS) == document
 
 
 @pytest.mark.parametrize("kind", ["blob", "tree", "tag", "commit"])
@@ -547,27 +554,27 @@ def text(value: str) -> str:
 @EXAMPLES
 @given(st.dictionaries(st.text(max_size=4), JSON, max_size=5))
 def test_json_has_one_form(document: dict[str, Json]) -> None:
-    data = codec.json_bytes(document)
+    data = json_bytes(document)
     assert data.decode() == written(document) + "\n"
     assert data.decode() == json.dumps(document, ensure_ascii=False, sort_keys=True, indent=2) + "\n"
     assert json.loads(data) == document
     shuffled = dict(sorted(document.items(), reverse=True))
-    assert codec.json_bytes(shuffled) == data
+    assert json_bytes(shuffled) == data
 
 
 @EXAMPLES
 @given(st.dictionaries(st.text(max_size=4), JSON, min_size=1, max_size=5), st.data())
 def test_only_the_one_form_is_taken_for_it(document: dict[str, Json], data: st.DataObject) -> None:
     """A character put in or taken out, wherever the text stays JSON for the same values."""
-    raw = codec.json_bytes(document)
-    assert codec.canonical_document(Object("", "blob", raw), document) == document
+    raw = json_bytes(document)
+    assert canonical_document(Object("", "blob", raw), document) == document
     place = data.draw(st.integers(0, len(raw)))
     put_in = data.draw(st.sampled_from(SNIPPETS))
     for changed in (raw[:place] + put_in + raw[place:], raw[:place] + raw[place + 1 :], raw[1:], raw + b"\n"):
         there = _read(changed)
         keys = there if isinstance(there, dict) else document
         expected = there if there and _is_the_form(there, changed) else None
-        assert codec.canonical_document(Object("", "blob", changed), keys) == expected
+        assert canonical_document(Object("", "blob", changed), keys) == expected
 
 
 SNIPPETS = [
@@ -583,7 +590,7 @@ SNIPPETS = [
 
 def _is_the_form(value: Json, data: bytes) -> bool:
     try:
-        return isinstance(value, dict) and codec.json_bytes(value) == data
+        return isinstance(value, dict) and json_bytes(value) == data
     except DeploymentsError:
         return False
 
@@ -618,18 +625,18 @@ def _read(data: bytes) -> Json:
     ],
 )
 def test_what_reads_as_json_but_is_never_written_is_not_the_one_form(data: bytes) -> None:
-    assert codec.canonical_document(Object("", "blob", data), {"a": None}) is None
+    assert canonical_document(Object("", "blob", data), {"a": None}) is None
 
 
-@pytest.mark.parametrize("levels", [codec.DEEPEST - 2, codec.DEEPEST - 1, codec.DEEPEST, codec.DEEPEST + 1])
+@pytest.mark.parametrize("levels", [DEEPEST - 2, DEEPEST - 1, DEEPEST, DEEPEST + 1])
 def test_the_quick_reader_takes_nothing_deeper_than_the_slow_one(levels: int) -> None:
     value: Json = "x"
     for _ in range(levels):
         value = [value]
-    one = Object("", "blob", codec.json_bytes({"a": value}))
-    quick = codec.canonical_document(one, {"a": None})
+    one = Object("", "blob", json_bytes({"a": value}))
+    quick = canonical_document(one, {"a": None})
     try:
-        assert quick in (None, codec.parse_document(one, {"a": None}))
+        assert quick in (None, parse_document(one, {"a": None}))
     except codec.Malformed:
         assert quick is None
 
@@ -637,7 +644,7 @@ def test_the_quick_reader_takes_nothing_deeper_than_the_slow_one(levels: int) ->
 @pytest.mark.parametrize("value", [math.nan, math.inf, "\ud800", {"\udfff": 1}, b"x", object(), {1, 2}])
 def test_what_json_cannot_hold_is_refused(value: Any) -> None:
     with pytest.raises(DeploymentsError) as refused:
-        codec.json_bytes({"key": value})
+        json_bytes({"key": value})
     assert str(refused.value).isprintable()
 
 
@@ -645,12 +652,12 @@ def test_a_value_that_holds_itself_is_refused() -> None:
     endless: list[Json] = []
     endless.append(endless)
     with pytest.raises(DeploymentsError):
-        codec.json_bytes({"key": endless})
+        json_bytes({"key": endless})
 
 
 def test_documents_have_every_key() -> None:
-    assert json.loads(codec.snapshot({"description": "x", "unknown": 1})) == {**PROPERTIES, "description": "x"}
-    assert json.loads(codec.settings_document({})) == dict(SETTINGS)
+    assert json.loads(snapshot({"description": "x", "unknown": 1})) == {**PROPERTIES, "description": "x"}
+    assert json.loads(settings_document({})) == dict(SETTINGS)
 
 
 @pytest.mark.parametrize("name", ["etl/prod", "my flow/nightly.lock", "größe/日本語", "a\nb/--- c", "x: y/z"])

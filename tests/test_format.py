@@ -21,6 +21,8 @@ from typing import NamedTuple
 import pytest
 
 from git_deployments import codec, names, store
+from git_deployments.document import json_bytes
+from git_deployments.message import split_message
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Identity, Json, Run, Source, Version, VersionInfo
 from git_deployments.record import Draft
 from git_deployments.repository import Repository as Opened
@@ -279,7 +281,7 @@ def test_plain_git_reads_the_same_trailers_whatever_is_configured(built: tuple[P
         message = commit.partition("\n\n")[2]
         parsed = git.text("-c", "trailer.separators=:", "interpret-trailers", "--parse", stdin=message.encode())
         assert parsed == message.rstrip("\n").rpartition("\n\n")[2]
-        assert dict(line.split(": ", 1) for line in parsed.splitlines()) == codec.split_message(message)[2]
+        assert dict(line.split(": ", 1) for line in parsed.splitlines()) == split_message(message)[2]
 
 
 def test_plain_git_log_tells_the_history(built: tuple[Plain, dict[str, bytes]]) -> None:
@@ -380,7 +382,7 @@ def test_canonical_json_is_these_bytes() -> None:
         "}",
         "",
     ]
-    assert codec.json_bytes(document).decode() == "\n".join(lines)
+    assert json_bytes(document).decode() == "\n".join(lines)
 
 
 # docs/format.md against the code
@@ -437,8 +439,8 @@ def test_the_trailers_of_the_specification_are_written_in_its_order() -> None:
         (rows[split:], codec.event_message(FULL_EVENT, "subject"), codec.event_message(BARE_EVENT, "subject")),
     )
     for documented, full, bare in messages:
-        assert list(codec.split_message(full)[2]) == [key for key, _, _ in documented]
-        assert list(codec.split_message(bare)[2]) == [key for key, _, absent in documented if absent == "never"]
+        assert list(split_message(full)[2]) == [key for key, _, _ in documented]
+        assert list(split_message(bare)[2]) == [key for key, _, absent in documented if absent == "never"]
 
 
 if __name__ == "__main__":

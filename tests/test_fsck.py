@@ -637,7 +637,7 @@ def test_a_chain_that_does_not_begin_at_1_is_named(project: Project) -> None:
 
 
 def content_of_defaults() -> str:
-    from git_deployments.codec import snapshot
+    from git_deployments.document import snapshot
 
     return snapshot({}).decode()
 

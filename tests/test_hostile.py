@@ -16,15 +16,14 @@ from git_deployments.codec import (
     TreeEntry,
     commit_bytes,
     event_message,
-    harmless,
-    json_bytes,
-    one_line,
     parse_event,
     parse_version,
     tree_bytes,
     version_message,
 )
+from git_deployments.document import json_bytes
 from git_deployments.git import RefChange
+from git_deployments.message import harmless, one_line
 from git_deployments.names import encode
 from git_deployments.render import LIST_FIELDS, LOG_FIELDS, SHOW_FIELDS, VERSION_FIELDS
 from git_deployments.repository import Repository

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from git_deployments.codec import TreeEntry, commit_bytes, snapshot, tree_bytes
+from git_deployments.codec import TreeEntry, commit_bytes, tree_bytes
+from git_deployments.document import snapshot
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import at
 from git_deployments.model import Identity

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from git_deployments.codec import SETTINGS_FILE, SNAPSHOT, parse_document, parse_event, parse_version
+from git_deployments.codec import SETTINGS_FILE, SNAPSHOT, parse_event, parse_version
+from git_deployments.document import parse_document
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import Object
 from git_deployments.history import State, creator, find, is_name, pointer, properties, settings

@@ -7,12 +7,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 
 from git_deployments.checkout import present
-from git_deployments.codec import (
-    SETTINGS_FILE,
-    SNAPSHOT,
-    parse_version,
-    tree_and_parents,
-)
+from git_deployments.codec import SETTINGS_FILE, SNAPSHOT, parse_version, tree_and_parents
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import Object, RefChange, text
 from git_deployments.history import BY_NAME, Broken, Pointer, State, number_to_oid, pointer, states, walk

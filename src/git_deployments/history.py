@@ -15,12 +15,12 @@ from git_deployments.codec import (
     SNAPSHOT,
     Malformed,
     is_id,
-    parse_document,
     parse_event,
     parse_tree,
     parse_version,
     tree_and_parents,
 )
+from git_deployments.document import parse_document
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import SYMBOLIC, Damaged, GitFailed, Object, text
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Identity, Json, Version

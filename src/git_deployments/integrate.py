@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from git_deployments import history
-from git_deployments.codec import parse_commit, parse_event, parse_version, split_message
+from git_deployments.codec import parse_commit, parse_event, parse_version
 from git_deployments.errors import Contested
 from git_deployments.git import RefChange
 from git_deployments.history import Pointer, Refs, State, pointer, version_at
+from git_deployments.message import split_message
 from git_deployments.model import Event, Json, Version
 from git_deployments.names import quoted, shown
 from git_deployments.objects import Objects

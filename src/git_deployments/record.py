@@ -18,11 +18,10 @@ from git_deployments.codec import (
     event_message,
     parse_event,
     parse_version,
-    settings_document,
-    snapshot,
     tree_bytes,
     version_message,
 )
+from git_deployments.document import settings_document, snapshot
 from git_deployments.errors import Contested, DeploymentsError
 from git_deployments.git import Damaged, Object, RefChange
 from git_deployments.history import Breach, Pointer, State, pointer, walk

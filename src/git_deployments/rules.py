@@ -14,18 +14,17 @@ from git_deployments.codec import (
     SNAPSHOT,
     Malformed,
     TreeEntry,
-    canonical_document,
     is_id,
-    misread,
-    parse_document,
     parse_event,
     parse_tree,
     parse_version,
     tree_and_parents,
 )
+from git_deployments.document import canonical_document, parse_document
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import Damaged, Object, Oversized
 from git_deployments.history import Pointer, number_to_oid, pointer, walk
+from git_deployments.message import misread
 from git_deployments.model import PROPERTIES, SETTINGS, Event, Json, Version
 from git_deployments.names import shown
 from git_deployments.repository import MAX_SNAPSHOT, Repository

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from git_deployments import objects
-from git_deployments.codec import snapshot
+from git_deployments.document import snapshot
 from git_deployments.errors import DeploymentsError, ExpectationFailed
 from git_deployments.git import Damaged, LostRace, RefChange
 from git_deployments.history import (

@@ -18,11 +18,10 @@ from git_deployments.codec import (
     TreeEntry,
     commit_bytes,
     event_message,
-    settings_document,
-    snapshot,
     tree_bytes,
     version_message,
 )
+from git_deployments.document import settings_document, snapshot
 from git_deployments.git import RefChange
 from git_deployments.model import SETTINGS, Event, Identity, Source, Version, VersionInfo
 from git_deployments.objects import Objects, Pack
