@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from git_deployments import codec, render
+from git_deployments import codec, render, trailers
 from git_deployments.codec import (
     TreeEntry,
     commit_bytes,
@@ -138,7 +138,7 @@ def events(draw: st.DrawFn) -> Event:
     number = draw(optional)
     return Event(
         name=draw(NAME),
-        action=draw(st.sampled_from(codec.ACTIONS)),
+        action=draw(st.sampled_from(trailers.ACTIONS)),
         number=number,
         before=draw(optional),
         after=draw(optional),
@@ -381,6 +381,31 @@ def test_a_changed_commit_is_read_or_refused_in_one_line(commit: Object, seed: i
             assert render.when(found.author)
         if isinstance(found, Event):
             assert render.event_row(found)
+
+
+ONE_LOOK = {trailers.of_version: trailers.VERSION, trailers.of_event: trailers.EVENT}
+
+
+@settings(max_examples=400, deadline=None, database=None)
+@given(st.one_of(versions().map(version_commit), events().map(event_commit)), st.integers())
+def test_what_is_read_at_one_look_is_what_is_read_line_by_line(commit: Object, seed: int) -> None:
+    for _ in range(codec._SEVERAL):  # before that many none is read so
+        codec._written(commit, trailers.of_event)
+    for data in (commit.data, mutated(commit.data, seed)):
+        for last_paragraph, forms in ONE_LOOK.items():
+            found = codec._written(object_of(data), last_paragraph)
+            assert found is None or found == value_or_refusal(codec._read, object_of(data), forms, "commit of ours")
+
+
+@EXAMPLES
+@given(versions(), events())
+def test_what_we_write_is_read_at_one_look(version: Version, event: Event) -> None:
+    for _ in range(codec._SEVERAL):
+        codec._written(object_of(b""), trailers.of_event)
+    assert codec._written(version_commit(version), trailers.of_version)
+    assert codec._written(event_commit(event), trailers.of_event)
+    assert not codec._written(version_commit(version), trailers.of_event)
+    assert not codec._written(event_commit(event), trailers.of_version)
 
 
 def value_or_refusal(read: Callable[..., Any], *arguments: Any) -> Any:

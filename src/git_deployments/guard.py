@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from git_deployments import beside
-from git_deployments.codec import SETTINGS_FILE, SNAPSHOT, is_id, parse_event, parse_version, tree_and_parents
+from git_deployments.codec import SETTINGS_FILE, SNAPSHOT, parse_event, parse_version, tree_and_parents
 from git_deployments.errors import DeploymentsError
 from git_deployments.git import Object, RefChange, text
 from git_deployments.history import (
@@ -22,6 +22,7 @@ from git_deployments.history import (
     PAUSE,
     Pointer,
     Refs,
+    foresee,
     foresee_names,
     names,
     number_to_oid,
@@ -36,6 +37,7 @@ from git_deployments.repository import KEEP_REFS, MAX_SNAPSHOT, Repository
 from git_deployments.rules import Chain, Incoming, Mark, Settings, signature_problems
 from git_deployments.signing import may_move, moving_rules
 from git_deployments.stretch import Stretch, check_stretch
+from git_deployments.trailers import is_id
 
 LARGEST = 4 << 20
 """Bytes that a commit or tree may have; documents have a limit of their own."""
@@ -134,6 +136,7 @@ def _judge(repository: Repository, rules: Rules, ours: Mapping[str, Mapping[Ref,
     """A problem counts only if a second reading finds the same refs: another push may have been half-way."""
     verdicts: dict[str, _Verdict] = {}
     wanted = list(ours)
+    foresee(repository, wanted)
     for attempt in range(_READINGS):
         if attempt:
             time.sleep(PAUSE)
@@ -301,7 +304,8 @@ def _incoming(repository: Repository, push: _Push, known: Event | None, settings
     assert log is not None
     if known and log == known.commit:
         return Incoming(known, [], True, [], {})
-    return check_stretch(repository, Stretch(push.name, log, known), settings)
+    newest = parse_event(repository.reading.object(log))
+    return check_stretch(repository, Stretch(push.name, newest, known), settings)
 
 
 def _without_log(repository: Repository, rules: Rules, push: _Push) -> Iterator[str]:

@@ -14,7 +14,6 @@ from git_deployments.codec import (
     SETTINGS_FILE,
     SNAPSHOT,
     Malformed,
-    is_id,
     parse_event,
     parse_tree,
     parse_version,
@@ -40,6 +39,7 @@ from git_deployments.refs import (
     remote_root,
 )
 from git_deployments.repository import Repository
+from git_deployments.trailers import is_id
 
 PAUSE = 0.3
 """Seconds between two readings that must agree (design, "Refs")."""
@@ -559,14 +559,15 @@ def walk(
             if count >= skip:
                 yield object_
             count += 1
+            if count - skip == limit:
+                return
             parent = _first_parent(object_)
             if parent is None:
                 return
             oid = parent
-        done = count - skip
-        if limit is not None and done >= limit:
+        start, skip, limit = oid, max(0, skip - count), None if limit is None else limit - max(0, count - skip)
+        if limit == 0:
             return
-        start, skip, limit = oid, 0, None if limit is None else limit - done
     yield from repository.git.commits(start, skip=skip, limit=limit, largest=repository.reading.largest)
 
 

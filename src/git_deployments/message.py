@@ -43,11 +43,13 @@ def misread(commit: Object) -> str | None:
 
     It reads only up to a NUL and to what `harmless` takes from texts, and in the encoding that the header names.
     """
-    head, _, message = commit.data.partition(b"\n\n")
     if b"\0" in commit.data:
         return "it holds a NUL, where git stops reading"
+    head, _, message = commit.data.partition(b"\n\n")
     if b"\nencoding " in head:
         return "it is in another encoding than UTF-8"
+    if b"---" not in message:
+        return None
     cut = _SCISSORS.encode() in message and any(map(_is_scissors, message.split(b"\n")))
     if cut or message.startswith(b"---") or b"\n---" in message:
         return "a line of its text ends the message for git"

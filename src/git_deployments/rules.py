@@ -14,7 +14,6 @@ from git_deployments.codec import (
     SNAPSHOT,
     Malformed,
     TreeEntry,
-    is_id,
     parse_event,
     parse_tree,
     parse_version,
@@ -29,6 +28,7 @@ from git_deployments.model import PROPERTIES, SETTINGS, Event, Json, Version
 from git_deployments.names import shown
 from git_deployments.repository import MAX_SNAPSHOT, Repository
 from git_deployments.signing import Signature, allowed_signers, is_among, may_move, moving_rules, signatures
+from git_deployments.trailers import is_id
 
 _BLOCK = 500
 """Commits whose trees and documents are read together."""
@@ -187,8 +187,7 @@ def version_problems(commit: Object, version: Version, documents: Documents) -> 
         yield f"its tree {version.tree} is missing or cannot be read"
         return
     gitlink = next((entry.oid for entry in entries if entry.name == GITLINK and entry.mode == _GITLINK_MODE), None)
-    expected = [(SNAPSHOT, "100644"), *([(GITLINK, _GITLINK_MODE)] if gitlink else [])]
-    if [(entry.name, entry.mode) for entry in entries] != expected:
+    if [entry[:2] for entry in entries] != (_WITH_CODE if gitlink else _WITHOUT_CODE):
         yield f"its tree holds something else than {SNAPSHOT} and the gitlink {GITLINK}"
     code = version.source.commit
     if code and len(code) == len(version.tree) and code != gitlink:
@@ -199,6 +198,8 @@ def version_problems(commit: Object, version: Version, documents: Documents) -> 
 
 
 _GITLINK_MODE = "160000"
+_WITHOUT_CODE = [("100644", SNAPSHOT)]
+_WITH_CODE = [*_WITHOUT_CODE, (_GITLINK_MODE, GITLINK)]
 
 
 def _document_problems(
@@ -238,14 +239,14 @@ def events_back(
     `known` and `newest` (the one at `tip`) are not parsed again.
     """
     parsed = {event.commit: event for event in (known, newest) if event}
-    for object_ in walk(repository, tip, limit=limit, expected=_made(newest, known) if newest else 0):
+    for object_ in walk(repository, tip, limit=limit, expected=made(newest, known) if newest else 0):
         event = parsed.get(object_.oid) or parse_event(object_)
         yield object_, event
         if event.previous is None or (known and object_.oid == known.commit):
             return
 
 
-def _made(newest: Event, known: Event | None) -> int:
+def made(newest: Event, known: Event | None) -> int:
     """The versions between two events, each of which has an event of its own; only as they say, if that is true."""
     return (newest.latest or 0) - ((known.latest or 0) if known else 0)
 
@@ -429,25 +430,25 @@ class Incoming(NamedTuple):
 def incoming(
     repository: Repository,
     name: str,
-    tip: str,
+    newest: Event,
     known: Event | None,
     settings: Settings | None = None,
     hashed: bool = False,
     distance: int | None = None,
 ) -> Incoming:
-    """Check the events from `tip` back to `known`, and the versions that they made.
+    """Check the events from `newest` back to `known`, and the versions that they made.
 
     `known` (None: nothing) is checked already. What does not follow from it is not checked any further. `settings`:
     what was found before, for many deployments that are checked one after the other. `hashed`: see `Documents`.
-    `distance`: so many events before `tip` stands `known`, where one knows that. Raises what reading raises.
+    `distance`: so many events before `newest` stands `known`, where one knows that. Raises what reading raises.
     """
-    newest = parse_event(repository.reading.object(tip))
     chain: Chain = {}
     events: list[Mark] = []
     problems = list(_incoming_versions(repository, name, newest, known, chain, hashed))
     follows = known is None
     newer: tuple[Object, Event] | None = None
-    for block in blocks(events_back(repository, tip, known, newest, None if distance is None else distance + 1)):
+    limit = None if distance is None else distance + 1
+    for block in blocks(events_back(repository, newest.commit, known, newest, limit)):
         _add_moved_to(repository, chain, newest, [event for _, event in block if event is not known])
         documents = Documents(repository, SETTINGS_FILE, [object_ for object_, _ in block], settings, hashed)
         for object_, event in block:

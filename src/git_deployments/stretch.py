@@ -15,7 +15,7 @@ from git_deployments.errors import DeploymentsError
 from git_deployments.history import Pointer
 from git_deployments.model import Event
 from git_deployments.repository import Repository
-from git_deployments.rules import Incoming, Mark, Settings, incoming
+from git_deployments.rules import Incoming, Mark, Settings, incoming, made
 
 _LENGTHY = 400
 """New versions that are checked sooner by two processes than by one."""
@@ -26,7 +26,7 @@ class Stretch(NamedTuple):
 
     name: str
     """Full name of the deployment."""
-    tip: str
+    newest: Event
     known: Event | None
     """None: nothing is known."""
     length: int | None = None
@@ -42,22 +42,21 @@ def check_stretch(repository: Repository, stretch: Stretch, settings: Settings) 
 
 
 def _at_once(repository: Repository, stretch: Stretch, settings: Settings) -> Incoming:
-    name, tip, known, length = stretch
-    return incoming(repository, name, tip, known, settings, hashed=True, distance=length)
+    name, newest, known, length = stretch
+    return incoming(repository, name, newest, known, settings, hashed=True, distance=length)
 
 
 def _in_halves(repository: Repository, whole: Stretch, settings: Settings) -> Incoming | None:
     """None where this cannot be, or something is wrong: a check of the whole says what."""
+    half = made(whole.newest, whole.known) // 2
+    if half < _LENGTHY // 2 or not beside.possible():
+        return None
     try:
-        newest = parse_event(repository.reading.object(whole.tip))
-        half = ((newest.latest or 0) - ((whole.known.latest or 0) if whole.known else 0)) // 2
-        if half < _LENGTHY // 2 or not beside.possible():
-            return None
         # A version has an event of its own, so the log is as long as that; one that is not is no history either.
-        middle = parse_event(repository.reading.object(f"{whole.tip}~{half}"))
+        middle = parse_event(repository.reading.object(f"{whole.newest.commit}~{half}"))
     except DeploymentsError:
         return None
-    older, newer = whole._replace(tip=middle.commit), whole._replace(known=middle, length=half)
+    older, newer = whole._replace(newest=middle), whole._replace(known=middle, length=half)
     other = beside.begin(lambda: _told(_at_once(repository.again(), older, settings)))
     if other is None:
         return None

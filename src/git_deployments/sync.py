@@ -386,7 +386,8 @@ def _inherited(state: State, seen: Tracked | None) -> bool:
 def _check_incoming(repository: Repository, state: State, there: Tracked) -> None:
     unsigned: list[str] = []
     try:
-        found = incoming(repository, state.name, there.log, _in_common(repository, state, there))
+        newest = parse_event(repository.reading.object(there.log))
+        found = incoming(repository, state.name, newest, _in_common(repository, state, there))
         problems = found.problems
         unsigned = [] if problems else [one.problem for one in signature_problems(repository, found.events)]
         trusted(state_of(repository, state.name, Refs(there.live, there.log, {}, {})))
