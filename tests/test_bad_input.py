@@ -260,6 +260,18 @@ def test_an_update_shows_how_to_quote_what_is_no_text_to_yaml(project: Project, 
     assert project.ok("show", "prod", "--key", "description").out == f"{text}\n"
 
 
+@pytest.mark.parametrize("text", ["Fix #12", "#12"])
+def test_an_update_warns_of_what_yaml_takes_for_a_comment(project: Project, text: str) -> None:
+    project.deploy("x")
+    result = project.ok("update", "prod", f"description={text}", "parameters.a='b #1'", "parameters.c=d#2", "-q")
+    assert result.err.count("warning: ") == result.err.count("\n") == 1
+    assert "key 'description': to YAML a comment begins at #" in result.err
+    project.ok("update", "prod", *shlex.split(result.err.partition("with quotes for YAML: ")[2]))
+    properties = project.ok("show", "prod", "--json").json["properties"]
+    assert properties["description"] == text
+    assert properties["parameters"] == {"a": "b #1", "c": "d#2"}
+
+
 def test_updates_keep_their_text(project: Project) -> None:
     project.deploy("x", job_variables={"env": {"A": "1"}}, parameters={"n": 1})
     words = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from git_deployments import manifest, yamltext
@@ -72,6 +73,18 @@ def checked(assignments: list[Assignment]) -> list[Assignment]:
     if len(set(keys)) != len(keys):
         raise BadUpdate("a key is given twice; give each once")
     return assignments
+
+
+def cut_short(assignments: list[Assignment]) -> Iterator[str]:
+    """A warning for each single value that a comment of YAML's takes something from: who writes `Fix #12` means all."""
+    for key, value in assignments:
+        if not isinstance(value, str) or "#" not in value:
+            continue
+        with suppress(DeploymentsError):
+            node = yamltext.parse(value) or Scalar("", 1)
+            if isinstance(node, Scalar) and value.count("#") > node.text.count("#"):
+                told = f"key '{shown(key)}': to YAML a comment begins at #; to have all of it"
+                yield f"{told}, with quotes for YAML: {_in_quotes(key, value)}"
 
 
 def _check_key(key: str) -> None:
@@ -226,10 +239,15 @@ def _value(assignment: Assignment, current: Node) -> Node:
 
 def _unlike_text(key: str, words: str) -> BadUpdate:
     """Of a sentence that was written without a thought of YAML."""
-    shell = quoted(f"{key}={json.dumps(words, ensure_ascii=not words.isprintable())}")
+    shell = _in_quotes(key, words)
     return BadUpdate(
         f"key '{key}': text is expected, and to YAML this is something else; with quotes for YAML: {shell}"
     )
+
+
+def _in_quotes(key: str, words: str) -> str:
+    """As a shell takes it."""
+    return quoted(f"{key}={json.dumps(words, ensure_ascii=not words.isprintable())}")
 
 
 def _tree(key: str, value: Json) -> Node:

@@ -152,6 +152,8 @@ def update_command(app: App, /, **options: Any) -> int:
     assignments = revise.parse(options["assignments"], options["unset"])
     if not assignments:
         raise click.UsageError("nothing to update: give KEY=VALUE or --unset KEY")
+    for line in revise.cut_short(assignments):
+        warn(line)
     if options["label"] is not None:
         check_label(options["label"])
         if revise.changes_settings_only(assignments):
