@@ -794,6 +794,10 @@ def test_cron_lines_that_prefect_takes(cron: str) -> None:
         ("schedules: [{rrule: FREQ=FORTNIGHTLY}]", "a recurrence rule says how often"),
         ("schedules: [{rrule: BYDAY=MO}]", "a recurrence rule says how often"),
         ("schedules: [{cron: '@daily', timezone: 'Paris, France'}]", "the name of a time zone is expected"),
+        ("schedules: [{cron: '@daily', timezone: Europe/Pariss}]", "did you mean 'Europe/Paris'?"),
+        ("schedules: [{cron: '@daily', timezone: Europe}]", "there is no time zone 'Europe'"),
+        ("schedules: [{cron: '@daily', timezone: x}]", "there is no time zone 'x'; give one such as Europe/Paris"),
+        ("schedules: [{cron: '@daily', timezone: /etc/localtime}]", "there is no time zone '/etc/localtime'"),
         ("schedules: [{cron: '@daily', active: maybe}]", "key 'schedules.0.active': true or false is expected"),
         ("schedules: [{cron: '@daily', parameters: [x]}]", "key 'schedules.0.parameters': a mapping is expected"),
         (

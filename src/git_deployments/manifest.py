@@ -832,7 +832,25 @@ def _zone(node: Node, spot: _Spot) -> str:
     text = _line(node, spot)
     if not re.fullmatch(_ZONE, text):
         raise spot.error("the name of a time zone is expected, such as Europe/Paris")
+    if not _is_zone(text) and _is_zone("Europe/Paris"):  # else this machine knows none, and nobody can tell
+        import difflib
+        import zoneinfo
+
+        near = difflib.get_close_matches(text[:80], zoneinfo.available_timezones(), 1)
+        hint = f"did you mean '{near[0]}'?" if near else "give one such as Europe/Paris"
+        raise spot.error(f"there is no time zone '{brief(text)}'; {hint}")
     return text
+
+
+def _is_zone(name: str) -> bool:
+    """Whether the time zone database has it, which a server asks too."""
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (LookupError, ValueError, OSError):  # the last one is of a folder of it
+        return False
+    return True
 
 
 _PROPERTY: Mapping[str, Callable[[Node, _Spot], Json]] = {
