@@ -50,8 +50,6 @@ BY_NAME = 100
 """Deployments, or refs, that are asked for by name; more are picked from all."""
 _NEAR = 128
 """Commits that a walk asks one by one before it starts processes of its own."""
-_FAR = 64
-"""Commits that a walk asks none of so: the processes, which start beside us, have all of them sooner."""
 
 
 class UnknownDeployment(DeploymentsError):
@@ -549,11 +547,11 @@ def walk(
 ) -> Iterator[Object]:
     """Raw commits along first parents, newest first. Near ones are asked one by one: no process starts.
 
-    `expected`: how many are wanted, as far as that is known; many are not asked one by one.
+    `expected`: how many are wanted, as far as that is known. Where they are not near, none is asked so.
     """
     if skip < _NEAR:
         reading, oid, count = repository.reading, start, 0
-        near = _NEAR if max(expected, limit or 0) < _FAR else 0
+        near = _NEAR if max(expected, limit or 0) <= _NEAR else 0
         while (limit is None or count < skip + limit) and (count < near or reading.holds(oid)):
             object_ = reading.object(oid)
             if count >= skip:
