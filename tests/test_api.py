@@ -138,6 +138,12 @@ def test_log(deployments: Deployments) -> None:
     assert next(deployments.log("prod", limit=1)) == newest
 
 
+@pytest.mark.parametrize("limit", [0, -1, -3])
+def test_a_limit_of_none_gives_none(deployments: Deployments, limit: int) -> None:
+    assert list(deployments.log("prod", limit)) == []
+    assert list(deployments.versions("prod", limit)) == []
+
+
 def test_diff(deployments: Deployments) -> None:
     (difference,) = [one for one in deployments.diff("prod", "1") if one.key == "description"]
     assert difference == ("description", "d1", "d3", "")

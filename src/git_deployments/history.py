@@ -564,7 +564,7 @@ def walk(
                 return
             oid = parent
         start, skip, limit = oid, max(0, skip - count), None if limit is None else limit - max(0, count - skip)
-        if limit == 0:
+        if limit is not None and limit <= 0:  # git takes one below zero for none
             return
     yield from repository.git.commits(start, skip=skip, limit=limit, largest=repository.reading.largest)
 
