@@ -186,6 +186,20 @@ def test_who_has_a_path_for_hooks_of_his_own_is_told_that_others_have_it_not(tea
     assert team.hub.refs() == before
 
 
+@pytest.mark.parametrize(("place", "why"), [("", "core.hooksPath is empty"), (os.devnull, "/dev/null is no directory")])
+@pytest.mark.parametrize("options", [(), ("--remove",)])
+def test_where_git_runs_no_hooks_none_is_put_in_place(
+    versions: Project, place: str, why: str, options: tuple[str, ...]
+) -> None:
+    """A guard that git does not ask would be said to be there."""
+    versions.git("config", "core.hooksPath", place)
+    said = versions.fatal("hook", "install", *options)
+    assert f"git runs no hooks here, since {why}" in said
+    assert not (versions.path / ".git" / "pre-receive").exists()
+    versions.git(*said.rpartition("name one: git ")[2].split())
+    assert "installed" in versions.ok("hook", "install").out
+
+
 @pytest.mark.parametrize("below", ["", "sub"])
 def test_a_relative_path_for_hooks_begins_where_a_push_looks(versions: Project, tmp_path: Path, below: str) -> None:
     versions.git("config", "core.hooksPath", "guards")

@@ -62,8 +62,12 @@ class NoProgram(DeploymentsError):
     """The hooks would not find this program again."""
 
 
+class NoHooks(DeploymentsError):
+    """git is told to run no hooks here."""
+
+
 def install(repository: Repository) -> Iterator[str]:
-    """Put both hooks in place; a line for each. Raises `Occupied`, `NoProgram`, `OSError`."""
+    """Put both hooks in place; a line for each. Raises `NoHooks`, `Occupied`, `NoProgram`, `OSError`."""
     directory, program = _directory(repository), _program(repository)
     for hook in HOOKS:
         path = os.path.join(directory, hook)
@@ -118,11 +122,16 @@ def remove(repository: Repository) -> Iterator[str]:
 def _directory(repository: Repository) -> str:
     """Where a push looks for hooks: it runs in the git directory, also of a repository that has a work tree.
 
-    A relative `core.hooksPath` begins there (git manual, githooks).
+    A relative `core.hooksPath` begins there (git manual, githooks). Raises `NoHooks`.
     """
     home = repository.layout.common_dir
     path = text(repository.git.run("-C", home, "--git-dir=.", "rev-parse", "--git-path", "hooks")).removesuffix("\n")
-    return os.path.abspath(os.path.join(home, path))
+    directory = os.path.abspath(os.path.join(home, path))
+    empty = repository.config.get("core.hookspath", ["hooks"])[-1] == ""
+    if empty or (os.path.exists(directory) and not os.path.isdir(directory)):
+        why = "core.hooksPath is empty" if empty else f"{shown(directory)} is no directory"
+        raise NoHooks(f"git runs no hooks here, since {why}; name one: git config core.hooksPath hooks")
+    return directory
 
 
 def _program(repository: Repository) -> str:
