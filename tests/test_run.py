@@ -694,6 +694,7 @@ def test_without_a_clone_the_code_is_the_source_commit(flows: Flows) -> None:
             {f"{STEPS}.git_clone": {"repository": "x", "access_token": "{{ prefect.blocks.secret.b }}"}},
             "is known to a Prefect server only",
         ),
+        ({f"{STEPS}.git_clone": {"repository": "--mirror"}}, "--mirror does not give its default branch"),
     ],
 )
 def test_a_step_that_cannot_be_done_names_itself(flows: Flows, step: dict[str, Any], said: str) -> None:

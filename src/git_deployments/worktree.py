@@ -192,7 +192,7 @@ def clone(
     git = inside(repository, directory)
     git.run("init", "--quiet", *(("--object-format=sha256",) if commit and len(commit) == 64 else ()))
     plain = without_credentials(url)
-    git.run("remote", "add", "origin", plain)
+    git.run("remote", "add", "--", "origin", plain)
     wanted = commit or (f"refs/heads/{branch}" if branch else "HEAD")
     try:
         _fetch_one(_knowing(git, url, token), wanted, commit)
