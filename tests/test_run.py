@@ -703,6 +703,14 @@ def test_a_step_that_cannot_be_done_names_itself(flows: Flows, step: dict[str, A
     assert flows.leftovers() == []
 
 
+def test_two_clones_do_not_share_a_directory(flows: Flows) -> None:
+    clone = {f"{STEPS}.git_clone": {"repository": str(flows.path), "clone_directory_name": "code"}}
+    flows.versions(1, pull=[clone, clone])
+    said = flows.fatal("run", "prod", "-q")
+    assert said.endswith(f"pull step 2 ({STEPS}.git_clone): 'code' is there already; name another clone_directory_name")
+    assert flows.leftovers() == []
+
+
 # Images
 
 

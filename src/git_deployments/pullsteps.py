@@ -206,6 +206,8 @@ class _Work:
         default = posixpath.basename(url).replace(".git", "") + (f"-{branch.replace('/', '-')}" if branch else "")
         name = _text(step, arguments, "clone_directory_name") or default or "code"
         directory = self._below(step, name)
+        if os.path.lexists(directory):
+            raise BadStep(f"{step.said}: '{brief(name)}' is there already; name another clone_directory_name")
         ours = self._is_here(url)
         if commit is None and ours:
             commit = self._pinned(step, branch)
