@@ -237,7 +237,9 @@ def test_another_repository_is_cloned_at_the_tip_of_a_branch(flows: Flows, libra
     library.git("branch", "release", "HEAD~1")
     clone = {"repository": f"file://{library.path}", "branch": "release"}
     flows.versions(1, pull=[{f"{STEPS}.git_clone": clone}])
-    assert flows.said("prod")["version"] == 101
+    result = flows.started("prod")
+    assert json.loads(result.out)["version"] == 101
+    assert "running etl/prod v1, code from its pull steps\n" in result.err
     assert "does not give branch gone" in _broken(flows, {**clone, "branch": "gone"})
 
 

@@ -108,6 +108,14 @@ def check(steps: list[Step]) -> None:
             )
 
 
+def is_here(repository: Repository, version: Version, url: str) -> bool:
+    """The URL is that of this repository, of one of its remotes, or of where the version comes from."""
+    places = [repository.layout.common_dir, repository.layout.top, version.source.info.url]
+    for remote in repository.remotes:
+        places += repository.config.get(f"remote.{remote}.url", [])
+    return any(place and same_place(url, place) for place in places)
+
+
 def bring(steps: list[Step], around: Surroundings) -> Code:
     """Do the steps; without any, or any clone among them, the code is that of the source commit.
 
@@ -208,7 +216,7 @@ class _Work:
         directory = self._below(step, name)
         if os.path.lexists(directory):
             raise BadStep(f"{step.said}: '{brief(name)}' is there already; name another clone_directory_name")
-        ours = self._is_here(url)
+        ours = is_here(self.around.repository, self.around.version, url)
         if commit is None and ours:
             commit = self._pinned(step, branch)
         token = None
@@ -231,14 +239,6 @@ class _Work:
         host = url.partition("://")[2].partition("/")[0]
         user = "oauth2:" if "gitlab" in host else "x-token-auth:" if "bitbucket" in host else ""
         return token if not token or ":" in token else user + token
-
-    def _is_here(self, url: str) -> bool:
-        """The URL is that of this repository, of one of its remotes, or of where the version comes from."""
-        repository = self.around.repository
-        places = [repository.layout.common_dir, repository.layout.top, self.around.version.source.info.url]
-        for remote in repository.remotes:
-            places += repository.config.get(f"remote.{remote}.url", [])
-        return any(place and same_place(url, place) for place in places)
 
     def _pinned(self, step: Step, branch: str | None) -> str:
         """What a clone of this repository runs that names no commit: the version's own."""

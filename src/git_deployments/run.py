@@ -21,7 +21,7 @@ from git_deployments.errors import DeploymentsError
 from git_deployments.history import State, properties, settings
 from git_deployments.model import Json, Version
 from git_deployments.names import brief, quoted, shown
-from git_deployments.pullsteps import CLONES, BadStep, Code, Step, Surroundings, bring, check, steps_of, texts
+from git_deployments.pullsteps import CLONES, BadStep, Code, Step, Surroundings, bring, check, is_here, steps_of, texts
 from git_deployments.repository import Repository
 from git_deployments.signature import split_entrypoint
 from git_deployments.worktree import Scratch, untied
@@ -185,6 +185,18 @@ def _image(said: str, job: Mapping[str, Json], steps: list[Step]) -> str | None:
             "deploy with an image of the form NAME@sha256:…"
         )
     return None
+
+
+def code_of(repository: Repository, plan_: Plan) -> str | None:
+    """The commit that runs, as far as the version says; None where a clone of another repository names none."""
+    clones = [step.arguments for step in plan_.steps if step.kind in CLONES]
+    source = plan_.version.source.commit
+    if len(clones) != 1:
+        return source
+    pinned, url = clones[0].get("commit_sha"), clones[0].get("repository")
+    if isinstance(pinned, str):
+        return pinned
+    return source if isinstance(url, str) and is_here(repository, plan_.version, url) else None
 
 
 # Running here

@@ -104,7 +104,7 @@ def run_command(
         say(run.shell_line(run.container_command(planned, run.engine_of(app.environment) or "docker", python)))
         return DONE
     if not quiet:
-        note(f"running {_said(chosen)}, {_what(planned)}")
+        note(f"running {_said(chosen)}, {_what(repository, planned)}")
     sys.stdout.flush()
     if planned.image is not None:
         return run.in_container(repository, planned, run.engine_of(app.environment), python)
@@ -116,12 +116,10 @@ def _said(version: Version) -> str:
     return f"{shown(version.name)} v{version.number}{label}"
 
 
-def _what(planned: run.Plan) -> str:
+def _what(repository: Repository, planned: run.Plan) -> str:
     if planned.image:
         return f"image {shown(planned.image)}"
-    clones = [step.arguments for step in planned.steps if step.kind == "git_clone"]
-    pinned = clones[0].get("commit_sha") if len(clones) == 1 else None
-    commit = pinned if isinstance(pinned, str) else planned.version.source.commit
+    commit = run.code_of(repository, planned)
     return f"code {shown(commit[:12])}" if commit else "code from its pull steps"
 
 
