@@ -696,6 +696,8 @@ def test_without_a_clone_the_code_is_the_source_commit(flows: Flows) -> None:
             {f"{STEPS}.git_clone": {"repository": "x", "access_token": "{{ prefect.blocks.secret.b }}"}},
             "is known to a Prefect server only",
         ),
+        ({f"{STEPS}.git_clone": {"repository": ".", "clone_directory_name": "a\0b"}}, "_name holds a NUL"),
+        ({f"{STEPS}.run_shell_script": {"script": "echo a\0b"}}, "script holds a NUL"),
         ({f"{STEPS}.git_clone": {"repository": "--mirror"}}, "--mirror does not give its default branch"),
     ],
 )

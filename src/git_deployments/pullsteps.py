@@ -391,6 +391,8 @@ def _text(step: Step, arguments: Mapping[str, Json], key: str) -> str | None:
     value = arguments.get(key)
     if value is not None and not isinstance(value, str):
         raise BadStep(f"{step.said}: {key} must be text")
+    if value and "\0" in value:
+        raise BadStep(f"{step.said}: {key} holds a NUL, which no program takes")
     return value or None
 
 
