@@ -715,6 +715,14 @@ def test_two_clones_do_not_share_a_directory(flows: Flows) -> None:
     assert flows.leftovers() == []
 
 
+@pytest.mark.parametrize("env", [{"A=B": "c"}, {"A": "b\0c"}, {"A\0B": "c"}])
+def test_a_variable_that_can_be_none_is_an_error(flows: Flows, env: dict[str, str]) -> None:
+    """It may have come from a server."""
+    flows.versions(1, work_pool={"job_variables": {"env": env}})
+    assert "job_variables.env of v1 of 'etl/prod': '" in flows.fatal("run", "prod", "-q")
+    assert flows.leftovers() == []
+
+
 # Images
 
 

@@ -147,6 +147,8 @@ def _variables(said: str, job: Mapping[str, Json], environment: Mapping[str, str
     given = job.get("env")
     found = texts(given if isinstance(given, dict) else {})
     for variable, value in found.items():
+        if "=" in variable or "\0" in variable + value:
+            raise CannotRun(f"job_variables.env of {said}: '{brief(variable)}' can be no variable; correct it")
         if not _LATER.search(value):
             found[variable] = _VARIABLE.sub(lambda match: _looked_up(said, match[1], environment), value)
             continue
