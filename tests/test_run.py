@@ -823,7 +823,7 @@ def test_print_is_for_images(flows: Flows) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="POSIX signals")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_ends_the_child_and_leaves_nothing(flows: Flows, tmp_path: Path, number: int) -> None:
     body = (
         "import pathlib, signal, sys, time\n"
@@ -837,7 +837,7 @@ def test_a_signal_ends_the_child_and_leaves_nothing(flows: Flows, tmp_path: Path
     flows.commit("Flow", **{"example.py": body})
     flows.deploy(entrypoint="example.py:my_flow")
     process = _begun(flows, number, "SIG_DFL", tmp_path / "started")
-    if number == signal.SIGINT:
+    if number in (signal.SIGINT, signal.SIGQUIT):
         os.killpg(process.pid, number)  # as a terminal does it
     else:
         process.send_signal(number)

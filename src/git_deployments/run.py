@@ -282,7 +282,7 @@ class _Child:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._interrupts = 0
+        self._typed = 0
 
     def run(self, command: list[str], directory: str, environment: Mapping[str, str]) -> int:
         try:
@@ -293,16 +293,18 @@ class _Child:
         return code if code >= 0 else 128 - code
 
     def hear(self, number: int, frame: FrameType | None) -> None:
-        """A terminal's ^C reaches the child by itself; what else ends us is for it to decide on."""
+        """What a terminal's keys send reaches the child by itself; what else ends us is for it to decide on."""
         del frame
         if self._process is None:
             raise KeyboardInterrupt
-        self._interrupts += number == signal.SIGINT
-        if number != signal.SIGINT or self._interrupts > 1:
+        self._typed += number in _TYPED
+        if number not in _TYPED or self._typed > 1:
             self._process.send_signal(number)
 
 
-_ENDINGS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_TYPED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGQUIT") if hasattr(signal, name))
+"""What the keys of a terminal send to all programs in it: interrupt and quit."""
+_ENDINGS = (*_TYPED, *(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)))
 
 
 @contextmanager
