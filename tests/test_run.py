@@ -807,6 +807,13 @@ def test_an_image_without_a_digest_is_nobodys_version(flows: Flows) -> None:
     assert flows.said("prod")["version"] == 2
 
 
+def test_an_image_is_never_an_option_of_the_engine(flows: Flows, tmp_path: Path) -> None:
+    flows.versions(1, job_variables={"image": f"--volume=/:/host@sha256:{'a' * 64}"})
+    for options in ((), ("--print",)):
+        said = flows.fatal("run", "prod", *options, PATH=engine(tmp_path))
+        assert "is no name of an image" in said
+
+
 def test_steps_inside_of_an_image_are_a_workers(flows: Flows) -> None:
     image(flows, pull=[{f"{STEPS}.git_clone": {"repository": str(flows.path), "branch": "main"}}])
     assert "pull step 1 (prefect.deployments.steps.git_clone) is to be done inside of the image" in flows.fatal(

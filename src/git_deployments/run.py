@@ -173,6 +173,8 @@ def _image(said: str, job: Mapping[str, Json], steps: list[Step]) -> str | None:
     image = job.get("image")
     if not isinstance(image, str) or not image.strip():
         return None
+    if image.startswith("-"):  # docker would take it for an option, and run what comes after it
+        raise CannotRun(f"{said}: '{shown(image)}' is no name of an image; deploy with one of the form NAME@sha256:…")
     if _DIGEST.search(image):
         for step in steps:
             if step.kind != "set_working_directory":
