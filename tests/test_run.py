@@ -814,6 +814,12 @@ def test_an_image_is_never_an_option_of_the_engine(flows: Flows, tmp_path: Path)
         assert "is no name of an image" in said
 
 
+@pytest.mark.parametrize("job", [{"volumes": ["a\0b"]}, {"mem_limit": "1\0g"}, {"image": f"x\0y@sha256:{'a' * 64}"}])
+def test_what_no_engine_can_be_given_is_an_error(flows: Flows, tmp_path: Path, job: dict[str, Any]) -> None:
+    image(flows, job=job)
+    assert "docker cannot be started: embedded null byte" in flows.fatal("run", "prod", "-q", PATH=engine(tmp_path))
+
+
 def test_steps_inside_of_an_image_are_a_workers(flows: Flows) -> None:
     image(flows, pull=[{f"{STEPS}.git_clone": {"repository": str(flows.path), "branch": "main"}}])
     assert "pull step 1 (prefect.deployments.steps.git_clone) is to be done inside of the image" in flows.fatal(

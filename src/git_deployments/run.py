@@ -289,8 +289,9 @@ class _Child:
     def run(self, command: list[str], directory: str, environment: Mapping[str, str]) -> int:
         try:
             self._process = subprocess.Popen(command, cwd=directory, env=dict(environment))
-        except OSError as error:
-            raise CannotRun(f"{shown(command[0])} cannot be started: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # the version gives it a NUL
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise CannotRun(f"{shown(command[0])} cannot be started: {reason}") from None
         code = self._process.wait()
         return code if code >= 0 else 128 - code
 
