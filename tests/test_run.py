@@ -678,6 +678,21 @@ def test_without_a_clone_the_code_is_the_source_commit(flows: Flows) -> None:
     assert flows.said("prod")["version"] == 1
 
 
+@pytest.mark.parametrize("entrypoint", ["outer.py:my_flow", "outer/example.py:my_flow", "outer.example.my_flow"])
+def test_a_link_that_leads_out_of_the_code_is_not_followed(flows: Flows, library: Repository, entrypoint: str) -> None:
+    """Whatever is there today would run in the version's place; within the code a link is as good as a file."""
+    flows.write("flow.py", FLOW.format(version=1))
+    (flows.path / "inner.py").symlink_to("flow.py")
+    (flows.path / "outer.py").symlink_to(library.path / "example.py")
+    (flows.path / "outer").symlink_to(library.path)
+    flows.commit("Links")
+    flows.deploy(entrypoint="inner.py:my_flow", parameter_openapi_schema={})
+    assert flows.said("prod")["version"] == 1
+    flows.deploy(entrypoint=entrypoint, parameter_openapi_schema={})
+    assert "a symbolic link leads to" in flows.fatal("run", "prod", "-q")
+    assert flows.leftovers() == []
+
+
 @pytest.mark.parametrize(
     ("step", "said"),
     [

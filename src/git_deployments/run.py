@@ -217,6 +217,7 @@ def here(repository: Repository, plan_: Plan, python: str, tell: Callable[[str],
         around = Surroundings(repository, plan_.version, scratch, environment, python, tell)
         code = bring(plan_.steps, around)
         directory, file = _entry_file(plan_, code)
+        _check_place(plan_, file, scratch)
         order = {
             "entrypoint": plan_.entrypoint,
             "parameters": dict(plan_.parameters),
@@ -249,6 +250,15 @@ def _entry_file(plan_: Plan, code: Code) -> tuple[str, str]:
         f"entrypoint '{shown(plan_.entrypoint)}' of v{plan_.version.number}: {where} has no {shown(files[0])} there; "
         "correct the entrypoint, or go to its directory with set_working_directory"
     )
+
+
+def _check_place(plan_: Plan, file: str, scratch: Scratch) -> None:
+    """Raise `CannotRun` where a symbolic link leads to a file of somebody else's: no version pins that."""
+    if not os.path.realpath(file).startswith(scratch.path + os.sep):
+        raise CannotRun(
+            f"entrypoint '{shown(plan_.entrypoint)}' of v{plan_.version.number}: a symbolic link leads to "
+            f"{shown(os.path.realpath(file))}, which is not of the version's code; commit the file itself"
+        )
 
 
 def _moved(repository: Repository, code: Code) -> list[list[str]]:
