@@ -694,6 +694,27 @@ def test_a_link_that_leads_out_of_the_code_is_not_followed(flows: Flows, library
 
 
 @pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("set_working_directory", {"directory": "code/out"}),
+        ("git_clone", {"clone_directory_name": "code/out/in"}),
+    ],
+)
+def test_no_step_follows_a_link_that_leads_out_of_the_run(
+    flows: Flows, tmp_path: Path, kind: str, more: dict[str, str]
+) -> None:
+    """A clone there would stay behind, a work tree of this repository."""
+    (flows.path / "out").symlink_to(tmp_path)
+    here = {"repository": str(flows.path)}
+    clone = {f"{STEPS}.git_clone": {**here, "clone_directory_name": "code"}}
+    flows.versions(1, pull=[clone, {f"{STEPS}.{kind}": {**here, **more}}])
+    before = sorted(tmp_path.iterdir())
+    assert "lies outside of the" in flows.fatal("run", "prod", "-q")
+    assert sorted(tmp_path.iterdir()) == before
+    assert flows.leftovers() == []
+
+
+@pytest.mark.parametrize(
     ("step", "said"),
     [
         ({"my.own.step": {}}, "pull step 1 (my.own.step) is none of the steps that are done here"),

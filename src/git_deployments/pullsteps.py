@@ -260,9 +260,13 @@ class _Work:
 
     def _below(self, step: Step, name: str) -> str:
         path = os.path.normpath(os.path.join(self.directory, name))
-        if not path.startswith(self.base + os.sep):
+        if path == self.base or not self._is_ours(path):
             raise BadStep(f"{step.said}: '{brief(name)}' lies outside of the directory of the run; name one inside")
         return path
+
+    def _is_ours(self, path: str) -> bool:
+        """In the directory of the run, where symbolic links lead as well."""
+        return _is_inside(path, self.base) and _is_inside(os.path.realpath(path), self.base)
 
     def _set_working_directory(self, step: Step, arguments: Mapping[str, Json]) -> dict[str, Json]:
         given = _text(step, arguments, "directory") or "."
@@ -271,7 +275,7 @@ class _Work:
         if self.root and _is_inside(path, top) and not _is_inside(path, self.base):
             # `prefect deploy` stores where the deployer's checkout was: here that is the commit's.
             path = os.path.normpath(os.path.join(self.root, os.path.relpath(path, top)))
-        if not _is_inside(path, self.base):
+        if not self._is_ours(path):
             raise BadStep(
                 f"{step.said}: {shown(given)} lies outside of the version's code, so nobody knows what is there; "
                 "clone the code, or name a directory inside it"
