@@ -380,6 +380,76 @@ def test_a_live_moved_by_hand_at_the_hub_counts_and_the_next_write_records_it(sh
     assert same(shared.hub, shared.ada, shared.bob)
 
 
+@pytest.mark.parametrize(
+    ("words", "live", "actions"),
+    [
+        (("update", "prod", "paused=true"), 1, ["update", "adopt"]),
+        (("deploy",), 4, ["deploy", "adopt"]),
+        (("rollback", "prod", "v1"), 1, ["rollback", "deploy"]),
+    ],
+)
+def test_a_live_moved_by_hand_at_the_hub_counts_where_something_is_unpublished_here(
+    shared: Team, words: tuple[str, ...], live: int, actions: list[str]
+) -> None:
+    shared.bob.manifest("d4")
+    shared.bob.ok(*words)
+    agrees = shared.bob.live() == 1
+    shared.hub.git("update-ref", LIVE, "refs/deployments/etl/prod/versions/1")
+    shared.bob.ok("fetch")
+    if not agrees:
+        line = shared.bob.fatal("push", code=4)
+        assert line.endswith("pull first: git deployments pull origin etl/prod")
+    told = shared.bob.ok("pull").err
+    assert ("is not what its log says; it counts, and is recorded" in told) is not agrees
+    before = shared.bob.refs()
+    assert shared.bob.ok("pull").err == ""
+    assert shared.bob.refs() == before
+    shared.bob.ok("push")
+    shared.ada.ok("pull")
+    assert same(shared.hub, shared.ada, shared.bob)
+    assert shared.hub.live() == live
+    assert [row["action"] for row in shared.bob.ok("log", "prod", "--json").json][:2] == actions
+    assert shared.hub.ok("fsck").out == ""
+
+
+def test_an_unpublished_move_is_contested_by_a_live_moved_by_hand_at_the_hub(shared: Team) -> None:
+    shared.bob.ok("rollback", "prod", "-m", "bad totals")
+    shared.hub.git("update-ref", LIVE, "refs/deployments/etl/prod/versions/1")
+    told = contested(shared.bob.run("pull"))
+    assert "published: adopt, live v3 → v1" in told
+    assert shared.bob.live() == 1
+    assert shared.bob.ok("pull").err == ""
+
+
+def test_a_push_with_nothing_new_moves_no_live_back_that_was_moved_by_hand_at_the_hub(shared: Team) -> None:
+    shared.hub.git("update-ref", LIVE, "refs/deployments/etl/prod/versions/1")
+    shared.bob.ok("fetch")
+    assert "live of 'etl/prod' at origin is not what its log says" in shared.bob.fatal("push", code=4)
+    assert shared.hub.live() == 1
+    shared.bob.ok("pull")
+    shared.bob.ok("push")
+    assert shared.hub.live() == 1
+
+
+@pytest.mark.parametrize("choice", ["to have it live here", "to put it back"])
+def test_a_live_moved_by_hand_at_one_hub_and_what_another_has_are_for_a_person_to_choose(
+    shared: Team, tmp_path: Path, choice: str
+) -> None:
+    subprocess.run(["git", "clone", "-q", "--mirror", str(shared.hub.path), str(tmp_path / "other.git")], check=True)
+    shared.bob.git("remote", "add", "other", str(tmp_path / "other.git"))
+    shared.bob.ok("pull", "other")
+    shared.bob.ok("update", "prod", "paused=true")
+    shared.bob.ok("push", "other")
+    shared.hub.git("update-ref", LIVE, "refs/deployments/etl/prod/versions/1")
+    line = shared.bob.fatal("pull", "origin", code=4)
+    command = line.partition(f"{choice}: ")[2].partition(";")[0]
+    shared.bob.git(*shlex.split(command)[1:])
+    shared.bob.ok("pull", "origin")
+    shared.bob.ok("push", "origin")
+    assert shared.hub.live() == (1 if choice == "to have it live here" else 3)
+    assert shared.hub.ok("fsck").out == ""
+
+
 # --push
 
 

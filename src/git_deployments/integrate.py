@@ -22,7 +22,7 @@ from git_deployments.objects import Objects
 from git_deployments.record import Draft, Position, Step, adoptions, append, make, number, position_after, with_settings
 from git_deployments.refs import live_ref, log_ref, source_ref, version_ref
 from git_deployments.repository import KEEP_REFS, Repository, Who
-from git_deployments.tracking import Tracked, reaches, unpublished
+from git_deployments.tracking import Tracked, overlooks, reaches, unpublished
 
 
 class TwoHistories(Contested):
@@ -83,17 +83,35 @@ def integrate(
     ours = unpublished(repository, here, remote.log)
     if not ours:
         return _forward(repository, state, remote, published, "forwarded")
-    if reaches(repository, here, remote.log):
+    is_ahead = reaches(repository, here, remote.log)
+    if is_ahead and not overlooks(repository, remote, state.refs.live, ours):
         return Integration(name, "ahead")
     for other, log in elsewhere.items():
         if reaches(repository, log, ours[-1].commit):
+            if is_ahead:
+                raise _moved_and_published(remote, published, other)
             raise TwoHistories(
                 f"'{shown(name)}' has one published history at {shown(remote.remote)} and another at {shown(other)}; "
                 "nothing was moved; choose the right one and remove the deployment's refs at the other remote"
             )
-    theirs = unpublished(repository, remote.log, here)
+    theirs = [] if is_ahead else unpublished(repository, remote.log, here)
     replay = _Replay(repository, objects, repository.who(), published, _base(repository, ours), theirs)
     return replay.run(state, remote, ours)
+
+
+def _moved_and_published(remote: Tracked, published: Event, other: str) -> TwoHistories:
+    """What follows from a remote's log is final, since another one has it, and the remote's `live` is elsewhere."""
+    ref = live_ref(remote.name)
+    take = f"git update-ref {ref} {remote.live}" if remote.live else f"git update-ref -d {ref}"
+    return TwoHistories(
+        f"{_disagrees(remote)}, and {shown(other)} has events that follow from that log; nothing was moved; "
+        f"to have it live here: {take}; to put it back: "
+        f"git push -f {quoted(remote.remote)} {published.live_commit or ''}:{ref}"
+    )
+
+
+def _disagrees(remote: Tracked) -> str:
+    return f"live of '{shown(remote.name)}' at {shown(remote.remote)} is not what its log says"
 
 
 def _base(repository: Repository, ours: list[Event]) -> Event | None:
@@ -105,10 +123,7 @@ def _forward(repository: Repository, state: State, remote: Tracked, published: E
     """Take over what the remote has."""
     notes = []
     if remote.live != published.live_commit:
-        notes.append(
-            f"live of '{shown(state.name)}' at {shown(remote.remote)} is not what its log says; "
-            "it counts, and the next write records it"
-        )
+        notes.append(f"{_disagrees(remote)}; it counts, and the next write records it")
     position = position_after(state.name, published)
     deleted = published.action == "delete" and remote.live is None
     changes = _changes(repository, state, position, remote.live, deleted, {})
@@ -295,8 +310,11 @@ class _Replay:
         there = history.trusted(history.state_of(self.repository, state.name, Refs(remote.live, remote.log, {}, {})))
         for version, live in adoptions(there):
             step = Step("adopt", live=live, held=self.position.held)
-            _, self.position = append(self.objects, self.who, self.position, step, version)
+            event, self.position = append(self.objects, self.who, self.position, step, version)
+            self.theirs.insert(0, event)
             self.deleted = False
+        if there.event and there.event.live_commit != remote.live:
+            self.notes.append(f"{_disagrees(remote)}; it counts, and is recorded")
         self.published_live = self.position.live
         for event in reversed(ours):
             self._replay(event)

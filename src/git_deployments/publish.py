@@ -48,6 +48,7 @@ from git_deployments.tracking import (
     Tracked,
     check_remote,
     last_seen,
+    overlooks,
     reaches,
     silent,
     tracked,
@@ -200,6 +201,12 @@ def _part(
             f"'{shown(name)}' has events at {shown(remote)} that are not here; "
             f"pull first: git deployments pull {quoted(remote)} {quoted(name)}"
         )
+    ours = unpublished(repository, refs.log, *([seen.log] if seen else []))
+    if seen and overlooks(repository, seen, refs.live, ours):
+        raise Diverged(
+            f"live of '{shown(name)}' at {shown(remote)} is not what its log says, and it counts; "
+            f"pull first: git deployments pull {quoted(remote)} {quoted(name)}"
+        )
     known = parse_event(repository.reading.object(seen.log)) if seen else None
     # A delete took the hub's versions and sources away, so they all go there again.
     first = (known.latest or 0) + (not again) if known and known.action != "delete" else 0
@@ -214,9 +221,8 @@ def _part(
     if refs.live or (seen and seen.live):
         changes.append(RefChange(live_ref(name), refs.live, seen.live if seen else None))
     changes.append(RefChange(log_ref(name), refs.log, seen.log if seen else None))
-    count = len(unpublished(repository, refs.log, *([seen.log] if seen else [])))
     latest = known.latest or 0 if known else 0
-    return _Part(Published(name, refs.log, seen.log if seen else None, count), changes, latest)
+    return _Part(Published(name, refs.log, seen.log if seen else None, len(ours)), changes, latest)
 
 
 def _left_there(repository: Repository, remote: str, names: list[str]) -> dict[str, str]:

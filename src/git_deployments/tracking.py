@@ -141,6 +141,18 @@ def _only(repository: Repository, tip: str, others: tuple[str, ...]) -> Iterator
             return
 
 
+def overlooks(repository: Repository, there: Tracked, live: str | None, ours: list[Event]) -> bool:
+    """`live` at a remote is not what its log says, and what was done here since that log does not take it up.
+
+    `live`, `ours`: what is live here, and the events that the remote's log lacks, newest first.
+    """
+    if there.live == live or parse_event(repository.reading.object(there.log)).live_commit == there.live:
+        return False
+    taken_up = bool(ours) and ours[-1].live_commit == there.live
+    # A torn push leaves versions of ours live there before its log tells of them.
+    return not taken_up and all(event.number is None or event.latest_commit != there.live for event in ours)
+
+
 def only_from(repository: Repository, tip: str, others: Sequence[str]) -> list[str]:
     """Commits along first parents from `tip` that none of the logs `others` reaches, newest first.
 
