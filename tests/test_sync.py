@@ -166,6 +166,19 @@ def test_a_rollback_that_was_overtaken_is_contested_once(shared: Team) -> None:
     assert shared.hub.live() == 2
 
 
+@pytest.mark.parametrize("hold", [(), ("--hold",)])
+def test_a_rollback_that_others_made_too_is_chosen_with_a_command_that_ends_no_hold(
+    shared: Team, hold: tuple[str, ...]
+) -> None:
+    shared.ada.ok("rollback", "prod", *([] if hold else ["--hold"]))
+    shared.ada.ok("push")
+    shared.bob.ok("rollback", "prod", *hold)
+    choice = contested(shared.bob.run("pull")).rpartition("to have it otherwise: git deployments ")[2]
+    assert shlex.split(choice) == ["rollback", "etl/prod", "v2", *hold]
+    shared.bob.ok(*shlex.split(choice))
+    assert shared.bob.ok("list", "--json").json[0]["held"]
+
+
 @pytest.mark.parametrize("words", [("rollback", "prod"), ("update", "prod", "paused=true")])
 def test_unpublished_versions_that_keep_their_numbers_stay_the_commits_that_they_are(
     shared: Team, words: tuple[str, ...]

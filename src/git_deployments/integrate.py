@@ -554,7 +554,10 @@ def _command(event: Event, current: Pointer | None, target: Pointer | None) -> s
         return "delete {}"
     if target is None:
         return "versions {}"
-    verb = "promote" if current is None or target.number >= current.number else "rollback"
+    if current and target.number == current.number:
+        verb = "rollback" if event.action == "rollback" else "promote"
+    else:
+        verb = "promote" if current is None or target.number > current.number else "rollback"
     hold = " --hold" if verb == "rollback" and event.held else ""
     return f"{verb} {{}} v{target.number}{hold}"
 
