@@ -624,7 +624,10 @@ def test_a_hub_that_breaks_the_format_is_named_and_nothing_changes(shared: Team)
 def test_a_deployment_removed_at_the_hub_is_said_and_not_published_again_by_itself(shared: Team) -> None:
     for ref in shared.hub.refs():
         shared.hub.git("update-ref", "-d", ref)
-    assert "no longer at origin" in shared.bob.ok("pull").err
+    shared.bob.ok("fetch")
+    pulled = shared.bob.ok("pull")
+    assert "etl/prod: no longer at origin" in pulled.err
+    assert "nothing new" not in pulled.out
     assert shared.bob.live() == 3
     assert "was removed at origin" in shared.bob.fatal("push")
     told = shared.bob.ok("status").out

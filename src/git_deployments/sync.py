@@ -257,7 +257,9 @@ def pull(
         except LostRace:
             time.sleep(random.uniform(0.001, min(0.2, 0.01 * (attempt + 1))))
         else:
-            return Pulled(remote, integrations, fetched.gone, mended)
+            # A fetch may have seen it before this pull did.
+            gone = (name for name in seen.gone if name in here and name not in fetched.tracked)
+            return Pulled(remote, integrations, list(dict.fromkeys((*fetched.gone, *gone))), mended)
     raise LostRace("other writers were quicker each time; nothing was moved; try again")
 
 
