@@ -901,6 +901,13 @@ def test_no_secret_is_part_of_a_name(name: str, message: str) -> None:
     assert str(caught.value) == f"prefect.yaml:2: deployment '{name}', key 'name': {message}"
 
 
+def test_a_secret_that_is_a_name_is_not_shown() -> None:
+    with pytest.raises(BadManifest) as caught:
+        read("deployments:\n- name: ghp_0123456789abcdefghijABCDEFGHIJ012345")
+    reason = "it holds a GitHub token, and everybody sees names; leave it out"
+    assert str(caught.value) == f"prefect.yaml:2: deployment '…', key 'name': {reason}"
+
+
 def test_no_secret_is_shown_with_the_flow() -> None:
     one = draft("flow_name: '{{ $API_TOKEN }}/'\nentrypoint: '{{ $API_TOKEN }}.py:f'")
     assert (one.flow_name, one.entrypoint) == ("{{ $API_TOKEN }}/", "{{ $API_TOKEN }}.py:f")

@@ -317,7 +317,8 @@ def _half(entry: Map, place: Place, env: Mapping[str, str]) -> str:
         raise BadManifest(f"{at}: this deployment has no name; add a line 'name: …' to it")
     if not isinstance(node, Scalar):
         raise BadManifest(f"{at}: key 'name': text is expected, not {_kind(node)}")
-    spot = _Spot(place, node.text, "name", entry.lines["name"])
+    told = "…" if leaks.text_looks_secret(node.text) else node.text
+    spot = _Spot(place, told, "name", entry.lines["name"])
     try:
         half, variables = templates.expand(node.text, Scope(env))
     except BadTemplate as error:
