@@ -209,7 +209,9 @@ def test_two_entries_of_one_name(project: Project) -> None:
     assert "a" in project.fatal("deploy", "--all")
     project.write("prefect.yaml", json.dumps({"deployments": entries[:1]}))
     project.write("other.yaml", json.dumps({"deployments": entries[:1]}))
-    assert "two entries are named 'etl/a'" in project.fatal("deploy", "--all", "-f", "prefect.yaml", "-f", "other.yaml")
+    for words in (["--all"], [], ["a"], ["etl/a"]):
+        told = project.fatal("deploy", *words, "-f", "prefect.yaml", "-f", "other.yaml")
+        assert "two entries are named 'etl/a' (other.yaml:1 is the second)" in told
 
 
 def test_names_that_a_file_system_may_confuse(project: Project) -> None:

@@ -93,6 +93,7 @@ def prepare(
     candidates = [
         candidate for place, data in _files(repository, request, stdin) for candidate in work.read(place, data)
     ]
+    _refuse_twins(candidates)
     chosen = _choose(candidates, request)
     work.warnings += _left_out(candidates, chosen, request)
     return _prepared(work, chosen, watch)
@@ -120,9 +121,7 @@ def _prepared(work: _Work, chosen: list[_Candidate], watch: Watch) -> Prepared:
         watch(done, len(chosen))
         wish = work.wish(candidate)
         if wish.name in wishes:
-            raise Selection(
-                f"two entries are named '{shown(wish.name)}' ({_where(candidate)} is the second); rename one"
-            )
+            raise _twins(wish.name, candidate)
         wishes[wish.name] = wish
     return Prepared(wishes, list(dict.fromkeys(work.warnings)))
 
@@ -155,6 +154,18 @@ def _nearest(repository: Repository, here: str) -> str:
         directory = parent
     where = "in this bare repository" if top is None else "here or above, up to the repository's root"
     raise NoManifest(f"no {MANIFEST} {where}; write one, or name a manifest with -f FILE (- is standard input)")
+
+
+def _refuse_twins(candidates: Iterable[_Candidate]) -> None:
+    seen: set[str] = set()
+    for candidate in candidates:
+        if candidate.name in seen:
+            raise _twins(candidate.name, candidate)
+        seen.update([candidate.name] if candidate.name else ())
+
+
+def _twins(name: str, second: _Candidate) -> Selection:
+    return Selection(f"two entries are named '{shown(name)}' ({_where(second)} is the second); rename one")
 
 
 def _choose(candidates: list[_Candidate], request: Request) -> list[_Candidate]:
