@@ -231,6 +231,16 @@ def test_a_key_that_both_sides_changed_is_contested_and_the_rest_is_applied(shar
     assert shared.bob.ok("pull").err == ""
 
 
+def test_keys_of_a_mapping_that_both_sides_made_are_contested_one_by_one(shared: Team) -> None:
+    shared.ada.ok("update", "prod", "job_variables.env.A=1", "job_variables.env.B=1", "--push")
+    shared.bob.ok("update", "prod", "job_variables.env.B=2", "job_variables.env.C=2")
+    told = contested(shared.bob.run("pull"))
+    assert told.endswith("git deployments update etl/prod job_variables.env.B=…\n")
+    assert shared.bob.ok("show", "prod", "--json").json["properties"]["job_variables"] == {
+        "env": {"A": "1", "B": "1", "C": "2"}
+    }
+
+
 def test_settings_merge_key_by_key(shared: Team) -> None:
     shared.ada.ok("update", "prod", "paused=true")
     shared.ada.ok("push")

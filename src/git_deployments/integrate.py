@@ -574,6 +574,8 @@ def merge(
         before, after, now = old.get(key, _ABSENT), new.get(key, _ABSENT), current.get(key, _ABSENT)
         if before == after or now == after:
             continue
+        if before is _ABSENT and isinstance(after, dict) and isinstance(now, dict):
+            before = {}  # a mapping that both sides made has keys that only one of them made
         if isinstance(before, dict) and isinstance(after, dict) and isinstance(now, dict):
             merged[key], deeper = merge(before, after, now, f"{prefix}{key}.")
             contested += deeper
