@@ -648,6 +648,23 @@ def test_a_deployment_removed_at_the_hub_is_said_and_not_published_again_by_itse
     assert same(shared.hub, shared.bob)
 
 
+def test_names_that_a_file_system_may_confuse_are_not_brought_together(shared: Team) -> None:
+    shared.ada.deploy("ada's", "--push", name="Nightly")
+    shared.bob.deploy("bob's", name="nightly")
+    line = shared.bob.fatal("pull")
+    assert "'etl/Nightly' at origin differs from 'etl/nightly' here only by case" in line
+    command = line.rpartition("to remove that one: git deployments ")[2]
+    shared.bob.ok("push", "origin", "etl/nightly")
+    carol = shared.clone("carol")
+    line = carol.fatal("pull")
+    assert "'etl/nightly' at origin differs from 'etl/Nightly' there only by case" in line
+    carol.ok(*shlex.split(line.rpartition("to have one of them: git deployments ")[2]))
+    assert carol.live("etl/nightly") == 1
+    shared.bob.ok(*shlex.split(command), "-y", "--push")
+    shared.bob.ok("pull")
+    assert same(shared.hub, shared.ada, shared.bob)
+
+
 def test_two_hubs_with_different_histories_are_told_apart(shared: Team) -> None:
     other = Project(shared.path / "other.git")
     subprocess.run(["git", "clone", "-q", "--mirror", str(shared.hub.path), str(other.path)], check=True)

@@ -17,6 +17,7 @@ from git_deployments.codec import Malformed, parse_event
 from git_deployments.errors import Contested, DeploymentsError
 from git_deployments.git import BULK, SYMBOLIC, GitFailed, LostRace, RefChange, lock_in_the_way, text
 from git_deployments.history import (
+    NO_REFS,
     PAUSE,
     Refs,
     State,
@@ -24,6 +25,7 @@ from git_deployments.history import (
     is_name,
     matching,
     named,
+    names,
     nearest,
     read_refs,
     state_of,
@@ -33,7 +35,7 @@ from git_deployments.history import (
 from git_deployments.integrate import Integration, before_torn_pull, integrate, onto_torn
 from git_deployments.mend import Mended, mend
 from git_deployments.model import Event
-from git_deployments.names import encode, quoted, shown
+from git_deployments.names import encode, fold, quoted, shown
 from git_deployments.refs import (
     LIVE,
     LOG,
@@ -366,6 +368,7 @@ def _integrations(
 ) -> list[Integration]:
     elsewhere = logs_elsewhere(repository, remote)
     local = {state.name: state for state in states(repository, list(seen))} if seen else {}
+    _refuse_collisions(repository, remote, [name for name, state in local.items() if state.refs == NO_REFS])
     target = objects.moving(repository)
     done = []
     for name in sorted(seen):
@@ -378,6 +381,24 @@ def _integrations(
         one = integrate(repository, target, whole, there, elsewhere.get(name, {}), inherited)
         done.append(one if whole is state else onto_torn(one, whole, state))
     return [one for one in done if one.outcome != "same"]
+
+
+def _refuse_collisions(repository: Repository, remote: str, fresh: list[str]) -> None:
+    """Names that are new here may not be those of others but for case or Unicode form (design, "Names")."""
+    here = {fold(name): name for name in names(repository)} if fresh else {}
+    there: dict[str, str] = {}
+    for name in fresh:
+        other = here.get(fold(name)) or there.setdefault(fold(name), name)
+        if other != name:
+            where, then = (
+                ("here", f"to remove that one: git deployments delete --purge {quoted(other)}")
+                if fold(name) in here
+                else ("there", f"to have one of them: git deployments pull {quoted(remote)} {quoted(name)}")
+            )
+            raise BadRemote(
+                f"'{shown(name)}' at {shown(remote)} differs from '{shown(other)}' {where} only by case or by Unicode "
+                f"form, which a file system may not tell apart; nothing here has changed; {then}"
+            )
 
 
 def _inherited(state: State, seen: Tracked | None) -> bool:
