@@ -834,6 +834,20 @@ def test_what_is_live_again_after_a_delete_keeps_its_versions(shared: Team) -> N
     assert [f"{PREFIX}versions/{number}" for number in (1, 2, 3)] == sorted(shared.bob.refs())[2:]
 
 
+def test_what_was_published_at_a_remote_that_was_removed_is_not_published(shared: Team) -> None:
+    subprocess.run(["git", "init", "-q", "--bare", str(shared.path / "other.git")], check=True)
+    shared.bob.git("remote", "add", "other", f"file://{shared.path}/other.git")
+    shared.bob.deploy("bob's")
+    shared.bob.ok("push", "other")
+    shared.ada.deploy("ada's", "--push")
+    shared.bob.fatal("pull", "origin", code=4)
+    shared.bob.git("remote", "remove", "other")
+    assert "* v4?" in shared.bob.ok("versions", "prod").out
+    assert "v4 is now v5" in shared.bob.ok("pull", "origin").out
+    shared.bob.ok("push", "origin")
+    assert shared.hub.live() == 5
+
+
 def test_what_is_published_is_not_provisional_where_clocks_were_wrong(team: Team) -> None:
     """git stops looking for what two histories share where the dates say that nothing older comes."""
     for number in range(8):

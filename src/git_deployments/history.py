@@ -281,14 +281,24 @@ def unknown(repository: Repository, words: str) -> UnknownDeployment:
 
 def whence(repository: Repository) -> str:
     """Where deployments come from, for whoever has none here: a new clone has none before it pulls."""
-    known = [ref for ref, _ in repository.git.refs(f"{REMOTE_ROOT}**/{LOG}")]
-    remotes = [one for one in repository.remotes if any(ref.startswith(remote_root(one)) for ref in known)]
-    if remotes:
-        where = ", ".join(map(shown, remotes))
-        return f"{len(known)} known at {where}: git deployments pull {quoted(remotes[0])}"
+    known = {remote: names for remote in repository.remotes if (names := _only_there(repository, remote))}
+    if known:
+        count, where = len(set().union(*known.values())), ", ".join(map(shown, known))
+        return f"{count} known at {where}: git deployments pull {quoted(next(iter(known)))}"
     if repository.remotes:
         return f"to see what a remote has: git deployments pull {quoted(repository.remotes[0])}"
     return "to make one: git deployments deploy"
+
+
+def _only_there(repository: Repository, remote: str) -> set[str]:
+    """Deployments whose log was seen at a remote and has what is not here; one that was deleted here is none."""
+    found, here = set(), dict(repository.git.refs(f"{ROOT}**/{LOG}"))
+    for ref, oid in repository.git.refs(f"{remote_root(remote)}**/{LOG}"):
+        parsed = parse_ref(ref, remote_root(remote))
+        log = here.get(log_ref(parsed.name)) if parsed else None
+        if parsed and log != oid and not (log and repository.git.ask("merge-base", "--is-ancestor", oid, log)[0] == 0):
+            found.add(parsed.name)
+    return found
 
 
 def nearest(known: Iterable[str], words: str) -> str | None:

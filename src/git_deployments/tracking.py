@@ -86,12 +86,12 @@ def tracked(repository: Repository, remote: str, wanted: Iterable[str] | None = 
 
 
 def logs_elsewhere(repository: Repository, remote: str) -> dict[str, dict[str, str]]:
-    """Deployment to (other remote to its last seen log)."""
+    """Deployment to (other remote to its last seen log); git leaves what was seen of a remote that was removed."""
     found: dict[str, dict[str, str]] = {}
     for ref, oid in repository.git.refs(f"{REMOTE_ROOT}**/{LOG}"):
         other = remote_of(ref)
         parsed = parse_ref(ref, remote_root(other))
-        if parsed and other != remote:
+        if parsed and other != remote and other in repository.remotes:
             found.setdefault(parsed.name, {})[other] = oid
     return found
 
@@ -198,7 +198,8 @@ def unpublished_versions(repository: Repository, state: State) -> set[str]:
     """Commits of versions that no remote's log reaches as it was last seen; their numbers are provisional."""
     if not repository.remotes or state.latest is None:
         return set()
-    logs = [oid for _, oid in repository.git.refs(f"{REMOTE_ROOT}*/{encode(state.name)}/{LOG}")]
+    seen = repository.git.refs(f"{REMOTE_ROOT}*/{encode(state.name)}/{LOG}")
+    logs = [oid for ref, oid in seen if remote_of(ref) in repository.remotes]
     return set(only_from(repository, state.latest.commit, logs))
 
 
