@@ -604,6 +604,16 @@ def test_remotes_that_are_not_there(shared: Team) -> None:
         assert shared.ada.run(command, "away").code == 128
 
 
+def test_a_remote_that_takes_one_ref_at_a_time_is_told_of_as_that(shared: Team) -> None:
+    shared.hub.git("config", "receive.advertiseAtomic", "false")
+    shared.ada.deploy("d4")
+    line = shared.ada.fatal("push")
+    assert line == (
+        "fatal: the receiving end does not support --atomic push; a remote must take several refs at once "
+        "(receive.advertiseAtomic); nothing was published"
+    )
+
+
 def test_a_refusing_hook_is_passed_on_in_its_own_words(shared: Team) -> None:
     hook = shared.hub.write("hooks/pre-receive", "#!/bin/sh\necho 'deployments are frozen until Monday' >&2\nexit 1\n")
     hook.chmod(0o755)

@@ -479,10 +479,12 @@ def _said(stderr: str) -> list[str]:
 def _without_advice(stderr: str) -> str:
     noise = ("Please make sure", "warning: not sending a push certificate")
     said = "\n".join(line for line in stderr.split("\n") if line.strip() and not line.startswith(noise))
-    hint = "\na remote must take several refs at once (receive.advertiseAtomic)" if "--atomic" in said else ""
+    if "--atomic" in said:  # git hangs up itself, before it sends anything
+        told = "\n".join(line for line in said.split("\n") if "--atomic" in line)
+        return f"{told}\na remote must take several refs at once (receive.advertiseAtomic)\nnothing was published"
     if any(sign in said for sign in _CUT_OFF):
         return f"{said}\nnothing was moved here; whether the remote took it, the next fetch tells"
-    return f"{said}{hint}\nnothing was published"
+    return f"{said}\nnothing was published"
 
 
 _CUT_OFF = ("hung up", "unexpected disconnect", "RPC failed", "early EOF", "reset by peer", "Broken pipe")
