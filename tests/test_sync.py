@@ -631,6 +631,19 @@ def test_a_rewound_hub_is_named_and_not_followed(shared: Team) -> None:
     assert shared.bob.refs() == before
 
 
+def test_what_puts_a_rewound_hub_back_leaves_nothing_there_that_disagrees(shared: Team) -> None:
+    before = shared.hub.refs()
+    shared.ada.deploy("d4", "--push")
+    shared.bob.ok("pull")
+    for ref in (LOG, LIVE):
+        shared.hub.git("update-ref", ref, before[ref])
+    command = shared.bob.fatal("pull", code=4).partition("To put it back: git ")[2].partition(";")[0]
+    shared.bob.git(*shlex.split(command))
+    assert shared.bob.ok("pull").err == ""
+    assert same(shared.hub, shared.ada, shared.bob)
+    assert shared.hub.live() == 4
+
+
 def test_a_hub_that_breaks_the_format_is_named_and_nothing_changes(shared: Team) -> None:
     tree = shared.hub.git("rev-parse", f"{LOG}^{{tree}}")
     message = shared.hub.git("log", "-1", "--format=%B", LOG).replace("Latest: 3", "Latest: 9")

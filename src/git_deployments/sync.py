@@ -199,10 +199,13 @@ def _refuse_rewound(repository: Repository, remote: str, before: Seen, after: Ma
         if new.live != (seen.live if seen else None):
             back.append(RefChange(ref + LIVE, seen.live if seen else None, new.live))
         kind = LOG if seen else GONE
+        specs = [f"{old}:{log_ref(name)}"]
+        if seen and new.live != seen.live:  # the log alone would leave a live there that is not what it says
+            specs.append(f"{seen.live or ''}:{live_ref(name)}")
         told.append(
             f"the log of '{shown(name)}' at {shown(remote)} was rewound: it had {old[:12]} and now has "
             f"{new.log[:12]}, which does not follow from it; nothing was taken over. To put it back: "
-            f"git push -f {quoted(remote)} {old}:{log_ref(name)}; to accept it: git update-ref -d {ref}{kind}"
+            f"git push -f {quoted(remote)} {' '.join(specs)}; to accept it: git update-ref -d {ref}{kind}"
         )
     if told:
         repository.git.move_refs(back)
