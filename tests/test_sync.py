@@ -235,10 +235,32 @@ def test_keys_of_a_mapping_that_both_sides_made_are_contested_one_by_one(shared:
     shared.ada.ok("update", "prod", "job_variables.env.A=1", "job_variables.env.B=1", "--push")
     shared.bob.ok("update", "prod", "job_variables.env.B=2", "job_variables.env.C=2")
     told = contested(shared.bob.run("pull"))
-    assert told.endswith("git deployments update etl/prod job_variables.env.B=…\n")
+    assert told.endswith("git deployments update etl/prod 'job_variables.env.B=\"2\"'\n")
     assert shared.bob.ok("show", "prod", "--json").json["properties"]["job_variables"] == {
         "env": {"A": "1", "B": "1", "C": "2"}
     }
+
+
+def test_the_command_for_a_contested_key_does_what_was_done_here(shared: Team) -> None:
+    schedules = '[{"cron": "0 2 * * *"}]'
+    ours = ["paused=true", f"schedules={schedules}", "description=it's `é`", "parameters.a={b: [1]}"]
+    shared.ada.ok("update", "prod", "parameters.c=1", "--push")
+    shared.bob.ok("pull")
+    shared.ada.ok(
+        "update", "prod", "description=hers", "schedules=[{interval: 60}]", "parameters.a=2", "parameters.c=2"
+    )
+    shared.ada.ok("push")
+    shared.bob.ok("update", "prod", *ours, "--unset", "parameters.c")
+    wanted = shared.bob.ok("show", "prod", "--json").json
+    told = contested(shared.bob.run("pull"))
+    commands = [line.partition("git deployments ")[2] for line in told.splitlines() if "to have it otherwise: " in line]
+    assert len(commands) == 4
+    for command in commands:
+        shared.bob.ok(*shlex.split(command))
+    found = shared.bob.ok("show", "prod", "--json").json
+    for key in ("description", "parameters"):
+        assert found["properties"][key] == wanted["properties"][key]
+    assert found["settings"] == wanted["settings"]
 
 
 def test_settings_merge_key_by_key(shared: Team) -> None:

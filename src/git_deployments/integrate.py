@@ -7,6 +7,7 @@ are contested, the published state stays and a person chooses. No ref is moved h
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -415,8 +416,8 @@ class _Replay:
         base = version_at(self.repository, state, live.commit)
         current = history.properties(self.repository, base)
         merged, contested = merge(old, new, current)
-        for key in contested:
-            self._dispute(event, key, f"update {{}} {key}=…")
+        for key, value in contested:
+            self._dispute(event, key, f"update {{}} {_change(key, value)}")
         if merged == current and version.label is None:
             return None
         if self._keeps(version) and live.commit == before:
@@ -513,8 +514,8 @@ class _Replay:
         old, new = history.settings(self.repository, previous), history.settings(self.repository, event)
         current = self._current_settings()
         merged, contested = merge(old, new, current)
-        for key in contested:
-            self._dispute(event, key, f"update {{}} {key}=…")
+        for key, value in contested:
+            self._dispute(event, key, f"update {{}} {_change(key, value)}")
         if merged != current:
             self.position = with_settings(self.objects, self.position, merged)
 
@@ -562,14 +563,26 @@ def _command(event: Event, current: Pointer | None, target: Pointer | None) -> s
     return f"{verb} {{}} v{target.number}{hold}"
 
 
+def _change(key: str, value: Json) -> str:
+    """The words of an `update` that make one change, in the words of a shell."""
+    if value is _ABSENT:
+        return f"--unset {quoted(key)}"
+    text = json.dumps(value)
+    return f"{key}=…" if len(text) > _LONG else quoted(f"{key}={text}")
+
+
+_LONG = 200
+"""Characters from which on a value is left to be looked up."""
+
+
 def merge(
     old: Mapping[str, Json], new: Mapping[str, Json], current: Mapping[str, Json], prefix: str = ""
-) -> tuple[dict[str, Json], list[str]]:
-    """The changes from `old` to `new` made to `current`; (result, keys that `current` changed otherwise).
+) -> tuple[dict[str, Json], list[tuple[str, Json]]]:
+    """The changes from `old` to `new` made to `current`; (result, keys that `current` changed otherwise, as in `new`).
 
     Key by key, into mappings; a contested key keeps its value in `current`.
     """
-    merged, contested = dict(current), []
+    merged, contested = dict(current), list[tuple[str, Json]]()
     for key in sorted(old.keys() | new.keys()):
         before, after, now = old.get(key, _ABSENT), new.get(key, _ABSENT), current.get(key, _ABSENT)
         if before == after or now == after:
@@ -580,7 +593,7 @@ def merge(
             merged[key], deeper = merge(before, after, now, f"{prefix}{key}.")
             contested += deeper
         elif now != before:
-            contested.append(prefix + key)
+            contested.append((prefix + key, after))
         elif after is _ABSENT:
             del merged[key]
         else:
