@@ -119,6 +119,15 @@ def test_an_empty_clone_says_how_to_get_them(shared: Team) -> None:
     assert same(carol, shared.hub)
 
 
+def test_where_the_only_deployment_was_deleted_there_is_nothing_to_get(shared: Team) -> None:
+    shared.bob.git("remote", "add", "other", f"file://{shared.hub.path}")
+    shared.bob.ok("fetch", "other")
+    shared.ada.ok("delete", "prod", "-y", "--push")
+    assert "1 known at" not in shared.ada.ok("list").err
+    shared.bob.ok("delete", "prod", "-y", "--purge")
+    assert "1 known at origin, other: git deployments pull origin" in shared.bob.ok("list").err
+
+
 def test_unpublished_versions_take_the_next_numbers(shared: Team) -> None:
     shared.ada.deploy("ada's", version="a")
     shared.ada.ok("push")
