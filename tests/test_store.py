@@ -121,6 +121,21 @@ def test_every_move_prints_the_command_that_undoes_it(versions: Project) -> None
     assert versions.live() == 2
 
 
+def test_the_undo_of_a_move_from_nothing_deletes_nothing(project: Project) -> None:
+    def undone(result: str) -> None:
+        (undo,) = [line.removeprefix("undo: git ") for line in result.splitlines() if line.startswith("undo: ")]
+        before = project.refs()
+        project.git(*undo.split(" "))
+        assert before.keys() - project.refs().keys() == {"refs/deployments/etl/prod/live"}
+
+    project.deploy("d1", "--no-live")
+    undone(project.ok("promote", "prod").out)
+    undone(project.deploy("d2").out)
+    assert project.ok("list", "--json").json[0]["latest"] == 2
+    project.ok("delete", "prod", "-y")
+    assert "undo: git deployments delete etl/prod\n" in project.deploy("d3").out
+
+
 def test_rollback_says_which_settings_it_does_not_restore(versions: Project) -> None:
     versions.ok("update", "prod", "paused=true", "concurrency_limit=3")
     out = versions.ok("rollback", "prod").out

@@ -371,7 +371,7 @@ def _tell_move(repository: Repository, outcome: Outcome) -> None:
     if record.action == "rollback" and after:
         for line in _not_restored(repository, record, after):
             say(line)
-    say(f"undo: {render.undo(record.name, before, after, record.held_before)}")
+    say(f"undo: {render.undo(record.name, before, after, record.held_before, record.existed)}")
 
 
 def _not_restored(repository: Repository, record: Record, after: Pointer) -> Iterable[str]:

@@ -80,6 +80,8 @@ class Record(NamedTuple):
     """The newest one written."""
     held_before: bool
     """It was held until then."""
+    existed: bool
+    """It was there before, whether or not anything was live."""
     adopted: tuple[Event, ...]
     """Events that recorded what had happened outside of the log before."""
     changes: tuple[RefChange, ...]
@@ -108,13 +110,14 @@ def build(repository: Repository, objects: Objects, who: Who, state: State, step
     for version, live in adoptions(state):
         event, position = append(objects, who, position, Step("adopt", live=live, held=position.held), version)
         adopted.append(event)
-    before = position.live
+    before, existed = position.live, state.exists and not state.deleted
     if step.action == "adopt":
         newest = adopted[-1] if adopted else state.event
         assert newest is not None
         changes = _changes(repository, state, position, None, step)
         start = position_after(state.name, state.event).live
-        return Record(state.name, step.action, start, before, None, newest, state.held, tuple(adopted), tuple(changes))
+        done, moves = tuple(adopted), tuple(changes)
+        return Record(state.name, step.action, start, before, None, newest, state.held, existed, done, moves)
     made = make(repository, objects, who, position, step.draft) if step.draft else None
     if made and step.goes_live:
         step = step._replace(live=pointer(made))
@@ -123,9 +126,8 @@ def build(repository: Repository, objects: Objects, who: Who, state: State, step
         position = with_settings(objects, position, step.settings or SETTINGS)
     event, position = append(objects, who, position, step, made)
     changes = _changes(repository, state, position, made, step)
-    return Record(
-        state.name, step.action, before, position.live, made, event, state.held, tuple(adopted), tuple(changes)
-    )
+    done, moves = tuple(adopted), tuple(changes)
+    return Record(state.name, step.action, before, position.live, made, event, state.held, existed, done, moves)
 
 
 def with_settings(objects: Objects, position: Position, document: Mapping[str, Json]) -> Position:

@@ -13,6 +13,7 @@ from git_deployments.errors import DeploymentsError
 from git_deployments.history import Pointer, State
 from git_deployments.model import Event, Identity, Json, Version, VersionInfo
 from git_deployments.names import quoted, shown
+from git_deployments.refs import live_ref
 
 if TYPE_CHECKING:  # a rollback tells neither moments nor differences
     from datetime import datetime
@@ -312,10 +313,16 @@ def event_cells(event: Event) -> tuple[str, ...]:
     return (when(event.author), event.action, made, move, first_line(event.author.name), first_line(event.reason))
 
 
-def undo(name: str, before: Pointer | None, after: Pointer | None, was_held: bool = False) -> str:
-    """The command line that takes a move back: `before` was live, `after` is. `was_held`: the deployment, before."""
-    if before is None:
-        return f"git deployments delete {quoted(name)}"
+def undo(
+    name: str, before: Pointer | None, after: Pointer | None, was_held: bool = False, existed: bool = False
+) -> str:
+    """The command line that takes a move back: `before` was live, `after` is.
+
+    `was_held`, `existed`: the deployment, before.
+    """
+    if before is None:  # and no command of ours makes nothing live, but a delete, which takes more away
+        live = quoted(live_ref(name))
+        return f"git update-ref -d {live}" if existed else f"git deployments delete {quoted(name)}"
     back = bool(after and before.number > after.number)
     command = f"git deployments {'promote' if back else 'rollback'} {quoted(name)} v{before.number}"
     if was_held and back:  # a promote ends the hold that was there before

@@ -331,7 +331,7 @@ def _tell_version(repository: Repository, outcome: Outcome) -> None:
         return
     was = f", was {pointed_at(record.before)}" if record.before else ""
     say(f"{name}: v{version.number}{label} is live{was}")
-    say(f"undo: {render.undo(record.name, record.before, record.after)}")
+    say(f"undo: {render.undo(record.name, record.before, record.after, existed=record.existed)}")
 
 
 VERSIONS = Telling(_tell_version, _version_rows)

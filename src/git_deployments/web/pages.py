@@ -676,6 +676,7 @@ def done(page: Deployment, oid: str) -> Done | None:
     if event is None or event.commit != oid or event.before == event.after or event.after is None:
         return None
     before = Pointer(event.before, "", None, None) if event.before else None
-    was_held = len(page.entries) > 1 and page.entries[1].event.held
-    command = undo(page.name, before, Pointer(event.after, "", None, None), was_held)
+    previous = page.entries[1].event if len(page.entries) > 1 else None
+    was_held, existed = bool(previous and previous.held), bool(previous and previous.action != "delete")
+    command = undo(page.name, before, Pointer(event.after, "", None, None), was_held, existed)
     return Done(event, command, event.before)
