@@ -518,6 +518,18 @@ def test_the_undo_of_a_delete_brings_it_back(versions: Project) -> None:
     assert versions.ok("fsck").out == ""
 
 
+def test_the_undo_of_a_delete_brings_its_hold_back(versions: Project) -> None:
+    versions.ok("rollback", "prod", "--hold")
+    out = versions.ok("delete", "prod", "-y").out
+    (undo,) = [line.removeprefix("undo: git ") for line in out.splitlines() if line.startswith("undo: ")]
+    back, again = undo.split(" && git deployments ")
+    versions.git(*back.split(" "))
+    versions.ok(*again.split(" "))
+    (row,) = versions.ok("list", "--json").json
+    assert (row["live"], row["latest"], row["held"]) == (2, 3, True)
+    assert versions.ok("fsck").out == ""
+
+
 def test_what_comes_back_after_a_delete_keeps_its_code(project: Project) -> None:
     project.git("checkout", "-q", "--detach")
     code = project.commit("Detached work")

@@ -357,7 +357,9 @@ def _tell_move(repository: Repository, outcome: Outcome) -> None:
     if record.action == "delete":
         say(f"{name}: deleted, {pointed_at(before)} was live; its log stays")
         if before:
-            say(f"undo: git update-ref {quoted(live_ref(record.name))} {before.commit}")
+            again = f" && git deployments rollback {quoted(record.name)} v{before.number} --hold"
+            held = again if record.held_before else ""
+            say(f"undo: git update-ref {quoted(live_ref(record.name))} {before.commit}{held}")
         return
     if before and after and before.commit == after.commit:
         holds = record.event.held
