@@ -472,6 +472,8 @@ def test_if_changed_looks_only_at_the_paths_given(versions: Project) -> None:
     assert versions.live() == 4
     versions.commit("Other")
     assert "neither the latest version's source nor" in versions.fatal("deploy", "--if-changed", "--paths", "nope")
+    for outside in ("..", "code/../../x", str(versions.path / "code")):
+        assert "relative to this directory" in versions.fatal("deploy", "--if-changed", "--paths", outside)
 
 
 @pytest.mark.parametrize("path", [".", "./", ""])

@@ -247,6 +247,8 @@ class _Work:
     def _from_root(self, path: str) -> str:
         here = _relative(self.repository, os.path.abspath(self.repository.git.directory), "--paths")
         found = posixpath.normpath(posixpath.join(here, path.replace(os.sep, "/")))
+        if found == ".." or found.startswith(("../", "/")):
+            raise Selection(f"--paths {shown(path)}: give a path of this repository, relative to this directory")
         return "" if found == "." else found
 
     def read(self, place: Place, data: bytes) -> Iterator[_Candidate]:
