@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -553,6 +555,21 @@ def test_delete_asks(versions: Project) -> None:
     )
     assert versions.refs() == before
     assert versions.run("delete", "prod", stdin="y\n").code == 0
+
+
+def test_an_interrupt_is_no_answer(versions: Project) -> None:
+    before = versions.refs()
+    command = (sys.executable, "-m", "git_deployments", "delete", "prod")
+    asked = subprocess.Popen(command, cwd=versions.path, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert asked.stderr
+    question = asked.stderr.read(len("Delete 'etl/prod'"))
+    while not question.endswith(b"[y/N]:"):
+        question += asked.stderr.read(1)
+    time.sleep(0.2)  # until it waits for the answer
+    asked.send_signal(signal.SIGINT)
+    assert asked.wait(20) == 130
+    assert asked.communicate()[1].strip() == b""
+    assert versions.refs() == before
 
 
 def test_purge_leaves_nothing(versions: Project) -> None:

@@ -217,7 +217,9 @@ def _ask(name: str, what: str) -> None:
 def _confirmed(question: str) -> bool:
     try:
         return click.confirm(question, err=True)
-    except click.Abort:
+    except click.Abort as abort:  # which click makes of ^C as well
+        if isinstance(abort.__context__, KeyboardInterrupt):
+            raise abort.__context__ from None
         note("")
         raise NobodyToAsk("there is nobody to ask whether to delete; say -y if it is meant") from None
 
