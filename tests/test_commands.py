@@ -307,6 +307,17 @@ def test_export_keeps_concurrency_options_that_have_no_limit(project: Project, o
     assert project.ok("show", "prod", "--json").json["settings"] == before
 
 
+@pytest.mark.parametrize("options", [{}, {"concurrency_options": {"collision_strategy": "CANCEL_NEW"}}])
+def test_export_brings_settings_back_to_their_defaults(project: Project, options: dict[str, Any]) -> None:
+    project.deploy("first", **options)
+    before = project.ok("show", "prod", "--json").json["settings"]
+    project.ok("export", "-o", "exported.yaml")
+    changed = ("paused=true", "disabled=true", "is_schedule_active=true", "schedules=[{cron: '0 6 * * *'}]")
+    project.ok("update", "prod", *changed, "concurrency_limit={limit: 2, collision_strategy: ENQUEUE}")
+    project.ok("deploy", "-f", "exported.yaml")
+    assert project.ok("show", "prod", "--json").json["settings"] == before
+
+
 @pytest.mark.parametrize("odd", ["\x85", "\u2028", "\u2029", "\ufeff"])
 def test_export_keeps_line_breaks_that_only_yaml_knows(project: Project, odd: str) -> None:
     variables = {"K": odd, "text": f"a{odd}b  c", f"key {odd} too": [odd]}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import yaml
 
 from git_deployments.errors import DeploymentsError
-from git_deployments.model import PROPERTIES, SETTINGS, Json, Version
+from git_deployments.model import PROPERTIES, Json, Version
 from git_deployments.names import shown
 
 Deployed = tuple[Version, Mapping[str, Json], Mapping[str, Json]]
@@ -41,7 +41,7 @@ def document(deployed: Iterable[Deployed]) -> str:
 
 
 def entry(version: Version, properties: Mapping[str, Json], settings: Mapping[str, Json]) -> dict[str, Json]:
-    """One deployment as prefect.yaml spells it; what is at its default is left out. Raises `NotExportable`."""
+    """One deployment as prefect.yaml spells it; properties at their defaults are left out. Raises `NotExportable`."""
     flow, _, half = version.name.rpartition("/")
     if not flow and properties["entrypoint"] is not None:
         # The flow that it leads to would become part of the name.
@@ -71,18 +71,16 @@ def entry(version: Version, properties: Mapping[str, Json], settings: Mapping[st
 
 
 def _settings(settings: Mapping[str, Json]) -> dict[str, Json]:
-    written: dict[str, Json] = {"paused": settings["paused"], "schedules": settings["schedules"]}
-    for key in ("disabled", "is_schedule_active"):
-        if settings[key] != SETTINGS[key]:
-            written[key] = settings[key]
+    """All of them, at their defaults as well: a deploy leaves those as they are that it does not find."""
+    written = {key: settings[key] for key in ("paused", "schedules", "disabled", "is_schedule_active")}
     limit, options = settings["concurrency_limit"], settings["concurrency_options"]
     if isinstance(options, dict) and limit is not None:
         written["concurrency_limit"] = {
             "limit": limit,
             **{key: value for key, value in options.items() if value is not None},
         }
-    elif limit is not None:
+    else:
         written["concurrency_limit"] = limit
-    elif options is not None:
-        written["concurrency_options"] = options
+        if options is not None:
+            written["concurrency_options"] = options
     return written
