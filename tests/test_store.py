@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from .conftest import Project
+from .conftest import WIDTH, Project
 
 
 def actions(project: Project, name: str = "etl/prod") -> list[tuple[str, int | None, int | None, int | None]]:
@@ -476,6 +476,14 @@ def test_if_changed_looks_only_at_the_paths_given(versions: Project) -> None:
     assert "neither the latest version's source nor" in versions.fatal("deploy", "--if-changed", "--paths", "nope")
     for outside in ("..", "code/../../x", str(versions.path / "code")):
         assert "relative to this directory" in versions.fatal("deploy", "--if-changed", "--paths", outside)
+
+
+def test_if_changed_makes_a_version_of_code_that_cannot_be_compared(project: Project) -> None:
+    project.manifest()
+    for number in (1, 2, 2):
+        job = {"GITHUB_SHA": str(number) * WIDTH, "GITHUB_REF_NAME": "main", "GITHUB_REPOSITORY": "a/b"}
+        project.ok("deploy", "--if-changed", "--paths", "code", **job)
+        assert project.live() == number
 
 
 @pytest.mark.parametrize("path", [".", "./", ""])

@@ -300,11 +300,11 @@ def _masked(document: bytes, oid: str | None) -> bytes:
 
 
 def _same_path(repository: Repository, old: str, new: str, path: str) -> bool:
-    from git_deployments.checkout import object_at
+    from git_deployments.checkout import object_at, present
 
     after = object_at(repository, new, path)
     before = object_at(repository, old, path)
-    if after is None and before is None and path:
+    if after is None and before is None and path and present(repository, new):
         raise Refused(f"--paths {shown(path)}: neither the latest version's source nor {new[:12]} has it; correct it")
     return after is not None and after == before
 
