@@ -456,6 +456,11 @@ def test_colour_and_pager_follow_git(versions: Project) -> None:
     assert "\x1b[" in on_terminal(versions, "versions", "prod", GIT_PAGER="cat")
     assert "\x1b[" not in on_terminal(versions, "versions", "prod", GIT_PAGER="cat", NO_COLOR="1")
     assert on_terminal(versions, "versions", "prod", GIT_PAGER="sed s/^/paged:/").count("paged:") == 3
+    for command in ("list", "versions prod", "show prod", "diff prod"):
+        assert "paged:\x1b[" in on_terminal(versions, *command.split(), GIT_PAGER="sed s/^/paged:/")
+    versions.git("config", "color.pager", "false")
+    assert "\x1b[" not in on_terminal(versions, "versions", "prod", GIT_PAGER="sed s/^/paged:/")
+    assert "\x1b[" in on_terminal(versions, "versions", "prod", GIT_PAGER="cat")
     versions.git("config", "pager.deployments", "false")
     assert "paged:" not in on_terminal(versions, "versions", "prod", GIT_PAGER="sed s/^/paged:/")
     versions.git("config", "color.deployments", "false")

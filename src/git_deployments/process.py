@@ -36,6 +36,8 @@ class App:
     def page(self) -> None:
         """From here on standard output goes through the pager, if a terminal reads it."""
         self._end_page = terminal.page(self.repository, self.environment)
+        if self._end_page:
+            self.environment[terminal.PAGED] = "true"
 
     def close(self) -> None:
         """End what was started on the way."""
