@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+
+from git_deployments.names import encode
 
 from .conftest import WIDTH, Project
 
@@ -121,6 +124,16 @@ def test_every_move_prints_the_command_that_undoes_it(versions: Project) -> None
     assert versions.live() == 2
     versions.ok(*undo(versions.deploy("d4").out))
     assert versions.live() == 2
+
+
+@pytest.mark.parametrize(("flow", "name"), [("-f", "-x"), (None, "-n"), ("a\tb", "c\u202ed"), ("a b", "it's")])
+def test_the_undo_of_a_name_that_is_hard_to_type(project: Project, flow: str | None, name: str) -> None:
+    whole = f"{flow}/{name}" if flow else name
+    for number in (1, 2):
+        out = project.deploy(f"d{number}", name=name, flow=flow).out
+    (undo,) = [line.removeprefix("undo: git deployments ") for line in out.splitlines() if line.startswith("undo: ")]
+    project.ok(*shlex.split(undo))
+    assert project.live(encode(whole)) == 1
 
 
 def test_the_undo_of_a_move_from_nothing_deletes_nothing(project: Project) -> None:

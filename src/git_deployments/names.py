@@ -72,11 +72,24 @@ def _shown_character(character: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name as a shell takes it, for the commands that messages name."""
-    if name.isascii() and name.replace("/", "").replace("-", "").replace("_", "").replace(".", "").isalnum():
+    """A name as a shell takes it, for the commands that messages name.
+
+    One that would be taken for an option, or that nobody can type, is encoded as in its ref: commands know it so, too.
+    """
+    option = name.startswith("-")
+    if (
+        not option
+        and name.isascii()
+        and name.replace("/", "").replace("-", "").replace("_", "").replace(".", "").isalnum()
+    ):
         return name
     import shlex
 
+    if option or shown(name) != name:
+        try:
+            return shlex.quote(encode(name))
+        except BadName:  # it is another text than a name
+            pass
     return shlex.quote(shown(name))
 
 
