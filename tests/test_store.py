@@ -211,7 +211,8 @@ def test_what_a_killed_write_left_is_adopted_with_its_number(
     went_live = "live" in refs_that_moved
     assert versions.ok("show", "prod", "latest", "--key", "number").out == "4\n"
     assert versions.ok("live", "prod").out == ("4\n" if went_live else "3\n")
-    versions.deploy("d5")
+    said = versions.deploy("d5").err
+    assert f"recorded first: etl/prod: adopt of v4{' from v3 to v4' if went_live else ''}\n" in said
     adopted = ("adopt", 4, 3, 4 if went_live else 3)
     assert actions(versions)[-2:] == [adopted, ("deploy", 5, adopted[3], 5)]
     assert versions.refs()["refs/deployments/etl/prod/versions/4"] == made

@@ -16,7 +16,7 @@ from git_deployments import render
 from git_deployments.console import F, as_json, helps, option
 from git_deployments.errors import DONE, NOT_LIVE, DeploymentsError
 from git_deployments.history import Pointer, State, find, foresee, is_empty, is_full_name, while_live
-from git_deployments.model import Json
+from git_deployments.model import Event, Json
 from git_deployments.names import quoted, shown
 from git_deployments.process import App, note, say, warn
 from git_deployments.reason import check_reason
@@ -178,7 +178,7 @@ def carry_out(app: App, wanted: Wanted, decide: Decide, manner: Manner, telling:
         outcomes = write(repository, repository.who(), names, decide)
     for outcome in outcomes if not manner.quiet else ():
         for event in outcome.record.adopted if outcome.record else ():
-            note(f"recorded first: {shown(outcome.name)}: {event.action} {_from_to(event.before, event.after)}")
+            note(f"recorded first: {shown(outcome.name)}: {_adopted(event)}")
         for line in outcome.decision.notes:
             note(line)
     try:
@@ -280,8 +280,10 @@ def _tell_unpublished(repository: Repository, outcomes: list[Outcome], manner: M
         note(f"not published: {' '.join(['git deployments push', quoted(remote), *names])}")
 
 
-def _from_to(before: int | None, after: int | None) -> str:
-    return f"from {f'v{before}' if before else 'nothing'} to {f'v{after}' if after else 'nothing'}"
+def _adopted(event: Event) -> str:
+    before, after = (f"v{number}" if number else "nothing" for number in (event.before, event.after))
+    version = f" of v{event.number}" if event.number else ""
+    return f"{event.action}{version}{f' from {before} to {after}' if before != after else ''}"
 
 
 def _show_plan(planned: list[Planned], records: Mapping[str, Record], manner: Manner) -> int:
