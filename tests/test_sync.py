@@ -414,6 +414,22 @@ def test_half_a_name_is_looked_for_at_the_remote_and_a_wrong_one_is_named(shared
         assert line == "fatal: no deployment 'etl/prd' here or at origin; did you mean 'etl/prod'?"
 
 
+def test_a_glob_names_what_is_here_and_what_is_at_the_remote(shared: Team) -> None:
+    carol = shared.clone("carol")
+    for name, flow in (("dev", "etl"), ("prod", "web")):
+        shared.ada.deploy(name=name, flow=flow)
+    shared.ada.ok("push")
+    fetched = carol.ok("fetch", "origin", "etl/*", "--json").json
+    assert [row["name"] for row in fetched] == ["etl/dev", "etl/prod"]
+    carol.ok("pull", "origin", "etl/p*")
+    carol.ok("pull", "origin", "*/dev", "etl/p*")
+    assert [row["name"] for row in carol.ok("list", "--json").json] == ["etl/dev", "etl/prod"]
+    assert "no deployment 'x*' here or at origin" in carol.fatal("pull", "origin", "x*")
+    shared.bob.deploy(name="new", flow="etl")
+    assert shared.bob.ok("fetch", "origin", "etl/n*", "--json").json == []
+    assert [row["name"] for row in shared.bob.ok("pull", "origin", "etl/*", "--json").json] == ["etl/dev"]
+
+
 def test_a_hand_moved_live_is_published_as_an_event(shared: Team) -> None:
     shared.ada.git("update-ref", LIVE, "refs/deployments/etl/prod/versions/1")
     shared.ada.ok("push")

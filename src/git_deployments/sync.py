@@ -101,8 +101,8 @@ class Pulled(NamedTuple):
 def fetch(repository: Repository, remote: str, wanted: list[str] | None = None, echo: Echo = silent) -> Fetched:
     """Bring what a remote has into `refs/remote-deployments/` and touch nothing else.
 
-    `wanted`: names, or halves of names that say enough here or there. Raises `Rewound` where a log lost what it had
-    published (the tracking ref then stays), `UnknownDeployment`, `GitFailed`.
+    `wanted`: names, halves of names that say enough here or there, or globs. Raises `Rewound` where a log lost what it
+    had published (the tracking ref then stays), `UnknownDeployment`, `GitFailed`.
     """
     check_remote(repository, remote)
     found = _names_at(repository, remote, wanted) if wanted else None
@@ -298,12 +298,14 @@ def _names_at(repository: Repository, remote: str, words: list[str]) -> list[str
     }
     if not all(found.values()):
         there = _names_there(repository, remote)
-        found = {word: names or _must_be(there, word, remote) for word, names in found.items()}
-    return list(dict.fromkeys(name for names in found.values() for name in names))
+        known = sorted({*names(repository), *seen, *there})
+        found = {word: some or _must_be(there, known, word, remote) for word, some in found.items()}
+    return list(dict.fromkeys(name for some in found.values() for name in some))
 
 
-def _must_be(there: list[str], word: str, remote: str) -> list[str]:
-    found = matching(there, word, globs=False)
+def _must_be(there: list[str], known: list[str], word: str, remote: str) -> list[str]:
+    """A name of what is there now, or a glob of all that is `known`."""
+    found = matching(there, word, globs=False) or matching(known, word)
     if not found:
         near = nearest(there, word)
         hint = f"did you mean '{shown(near)}'?" if near else f"'git deployments fetch {quoted(remote)}' brings all"
