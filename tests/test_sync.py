@@ -414,6 +414,13 @@ def test_half_a_name_is_looked_for_at_the_remote_and_a_wrong_one_is_named(shared
         assert line == "fatal: no deployment 'etl/prd' here or at origin; did you mean 'etl/prod'?"
 
 
+def test_a_push_to_nowhere_is_told_in_whole_sentences(team: Team) -> None:
+    team.ada.deploy()
+    team.ada.git("remote", "set-url", "origin", str(team.path / "nowhere"))
+    line = team.ada.fatal("push")
+    assert line.endswith("; Could not read from remote repository; nothing was published")
+
+
 def test_a_glob_names_what_is_here_and_what_is_at_the_remote(shared: Team) -> None:
     carol = shared.clone("carol")
     for name, flow in (("dev", "etl"), ("prod", "web")):

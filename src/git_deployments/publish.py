@@ -477,7 +477,7 @@ def _said(stderr: str) -> list[str]:
 
 
 def _without_advice(stderr: str) -> str:
-    noise = ("Please make sure", "warning: not sending a push certificate")
+    noise = ("Please make sure", "and the repository exists", "warning: not sending a push certificate")
     said = "\n".join(line for line in stderr.split("\n") if line.strip() and not line.startswith(noise))
     if "--atomic" in said:  # git hangs up itself, before it sends anything
         told = "\n".join(line for line in said.split("\n") if "--atomic" in line)
