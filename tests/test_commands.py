@@ -72,6 +72,19 @@ def test_nothing_here_but_something_at_a_remote(versions: Project, tmp_path: Pat
     assert clone.ok("list", "nope*").err == "no deployment matches 'nope*'\n"
 
 
+def test_what_is_deleted_here_is_not_known_elsewhere(versions: Project, tmp_path: Path) -> None:
+    for remote in ("a", "b"):
+        versions.git("init", "-q", "--bare", str(tmp_path / remote))
+        versions.git("remote", "add", remote, str(tmp_path / remote))
+        versions.ok("push", remote)
+    versions.ok("delete", "prod", "-y")
+    assert "to see what a remote has" in versions.ok("list").err
+    versions.ok("push", "a")
+    assert "to see what a remote has" in versions.ok("list").err
+    versions.ok("delete", "prod", "-y", "--purge")
+    assert "1 known at a, b: git deployments pull a" in versions.ok("list").err
+
+
 def test_only_what_was_live_and_was_left_is_rolled_back(versions: Project) -> None:
     def told() -> bool:
         (row,) = versions.ok("status", "--json").json
