@@ -238,6 +238,23 @@ def test_an_index_ref_that_differs_from_the_log_is_named_and_stops_writes(versio
     assert versions.run("fsck").code == 1
 
 
+@pytest.mark.parametrize("number", [4, 9])
+def test_an_index_ref_beyond_the_log_at_a_version_of_another_number_is_named_and_stops_writes(
+    versions: Project, number: int
+) -> None:
+    """The next version of that number would get no ref of its own."""
+    before = versions.refs()
+    versions.deploy("d4")
+    v4 = versions.refs()["refs/deployments/etl/prod/live"]
+    for kind in ("live", "log"):
+        versions.git("update-ref", f"refs/deployments/etl/prod/{kind}", before[f"refs/deployments/etl/prod/{kind}"])
+    versions.git("update-ref", f"refs/deployments/etl/prod/versions/{number + 1}", v4)
+    versions.manifest("d5")
+    for command in (["deploy"], ["update", "prod", "paused=true"], ["versions", "prod"]):
+        assert f"versions/{number + 1} of 'etl/prod' is {v4}, which is v4" in versions.fatal(*command)
+    assert versions.run("fsck").code == 1
+
+
 def test_a_live_that_is_no_version_of_the_deployment_is_named_and_stops_writes(versions: Project) -> None:
     versions.git("update-ref", "refs/deployments/etl/prod/live", "HEAD")
     assert "warning: etl/prod: object" in versions.ok("list").err

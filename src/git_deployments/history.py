@@ -485,11 +485,18 @@ def _version_of(repository: Repository, name: str, oid: str) -> Version:
     return version
 
 
+def _numbered(repository: Repository, name: str, number: int, oid: str) -> Version:
+    version = _version_of(repository, name, oid)
+    if version.number != number:
+        raise Breach(f"versions/{number} of '{shown(name)}' is {oid}, which is v{version.number}; {_MORE}")
+    return version
+
+
 def _leftovers(repository: Repository, state: State, live: Version | None) -> tuple[Version, ...]:
     """Versions beyond the log's latest: from the highest down to it, each the parent of the next."""
     event, refs = state.event, state.refs
     latest = event.latest or 0 if event else 0
-    tops = [_version_of(repository, state.name, oid) for n, oid in refs.versions.items() if n > latest]
+    tops = [_numbered(repository, state.name, n, oid) for n, oid in refs.versions.items() if n > latest]
     if live and live.number > latest:
         tops.append(live)
     if not tops:
