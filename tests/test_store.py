@@ -233,8 +233,11 @@ def test_an_index_ref_that_differs_from_the_log_is_named_and_stops_writes(versio
     refs = versions.refs()
     versions.git("update-ref", "refs/deployments/etl/prod/versions/1", refs["refs/deployments/etl/prod/versions/2"])
     versions.manifest("d4")
-    for command in (["deploy"], ["rollback", "prod"], ["versions", "prod"]):
+    for command in (["deploy"], ["rollback", "prod"], ["versions", "prod"], ["delete", "prod", "-y"]):
         assert "versions/1" in versions.fatal(*command)
+    versions.git("config", "deployments.keepRefs", "2")
+    for command in (["deploy"], ["rollback", "prod"], ["update", "prod", "paused=true"]):
+        assert "versions/1" in versions.fatal(*command), "a ref that is to be dropped may be all that keeps its commit"
     assert versions.run("fsck").code == 1
 
 

@@ -5,7 +5,7 @@ Every transaction names the old value of `live` and `log`, so of two writers one
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -275,6 +275,8 @@ def _changes(
 ) -> Iterator[RefChange]:
     name, refs = state.name, state.refs
     if step.action == "delete" or (state.deleted and made is None):
+        if state.latest:
+            _window(repository, state, state.latest.number, refs.versions.keys())
         yield from (RefChange(source_ref(name, n), None, oid) for n, oid in refs.sources.items())
         yield from (RefChange(version_ref(name, n), None, oid) for n, oid in refs.versions.items())
     else:
@@ -309,14 +311,14 @@ def _index_changes(repository: Repository, state: State, after: Position, made: 
     keep = repository.number("keepRefs", KEEP_REFS) or latest
     oldest = max(1, latest - keep + 1)
     should = {made.number: made.commit} if made else {}
-    if state.latest and state.latest.number >= oldest:
-        should.update(_window(repository, state, state.latest, oldest))
     if after.live:
         should[after.live.number] = after.live.commit
     old = {number for number in have if number < oldest and number not in should}
     if 0 < len(old) < _STALE and _is_crowded(repository):
         old.clear()
-    for number in sorted(old | (should.keys() - have.keys())):
+    chain = _window(repository, state, oldest, old)
+    should = {number: oid for number, oid in chain.items() if number >= oldest} | should
+    for number in sorted((old & chain.keys()) | (should.keys() - have.keys())):
         yield RefChange(version_ref(name, number), should.get(number), have.get(number))
 
 
@@ -342,23 +344,16 @@ def index_is_due(repository: Repository, state: State) -> bool:
     return any(number not in state.refs.versions for number in range(max(1, latest - keep + 1), latest + 1))
 
 
-def _window(repository: Repository, state: State, latest: Pointer, oldest: int) -> dict[int, str]:
-    """Number to commit from the log's chain, down to `oldest`. Raises `Breach` where a ref differs.
+def _window(repository: Repository, state: State, oldest: int, old: Set[int]) -> dict[int, str]:
+    """Number to commit from the log's chain, down to `oldest`, and of `old` ones. Raises `Breach` where a ref differs.
 
     The chain ends before a damaged version: what lies behind it stays as it is, and no rollback waits for it.
     """
     chain: dict[int, str] = {}
-    number = latest.number
-    if number == oldest:
-        chain[number] = latest.commit
-    else:
-        known = [oid for one, oid in state.refs.versions.items() if oldest <= one <= number]
-        repository.reading.together(known[:_TOGETHER])
-        with suppress(Damaged):
-            for object_ in walk(repository, latest.commit, limit=number - oldest + 1):
-                chain[number] = object_.oid
-                number -= 1
-        repository.reading.forget()
+    if state.live:  # an old one that was live is mostly the only one that is far away
+        chain[state.live.number] = state.live.commit
+    if state.latest:
+        chain.update(_down_to(repository, state, state.latest, min([oldest, *(old - chain.keys())])))
     for number, oid in chain.items():
         indexed = state.refs.versions.get(number, oid)
         if indexed != oid:
@@ -366,6 +361,21 @@ def _window(repository: Repository, state: State, latest: Pointer, oldest: int) 
                 f"versions/{number} of '{shown(state.name)}' is {indexed}, but the log has {oid}; "
                 "'git deployments fsck' tells more"
             )
+    return chain
+
+
+def _down_to(repository: Repository, state: State, latest: Pointer, oldest: int) -> dict[int, str]:
+    number = latest.number
+    if number <= oldest:
+        return {number: latest.commit} if number == oldest else {}
+    chain: dict[int, str] = {}
+    known = [oid for one, oid in state.refs.versions.items() if oldest <= one <= number]
+    repository.reading.together(known[:_TOGETHER])
+    with suppress(Damaged):
+        for object_ in walk(repository, latest.commit, limit=number - oldest + 1):
+            chain[number] = object_.oid
+            number -= 1
+    repository.reading.forget()
     return chain
 
 
