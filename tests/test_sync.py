@@ -731,7 +731,7 @@ def test_names_that_a_file_system_may_confuse_are_not_brought_together(shared: T
     line = shared.bob.fatal("pull")
     assert "'etl/Nightly' at origin differs from 'etl/nightly' here only by case" in line
     command = line.rpartition("to remove that one: git deployments ")[2]
-    shared.bob.ok("push", "origin", "etl/nightly")
+    shared.bob.git("push", "-q", "origin", "refs/deployments/etl/nightly/*:refs/deployments/etl/nightly/*")
     carol = shared.clone("carol")
     line = carol.fatal("pull")
     assert "'etl/nightly' at origin differs from 'etl/Nightly' there only by case" in line
@@ -1183,3 +1183,28 @@ def test_more_versions_go_to_a_new_server_than_one_command_line_can_name(tmp_pat
     assert len(hub.refs()) > 1500
     assert hub.refs() == Project(writer.path).refs()
     hub.ok("fsck")
+
+
+def test_names_that_a_file_system_may_confuse_do_not_come_together(team: Team) -> None:
+    team.ada.deploy(flow="etl")
+    team.ada.ok("push", "origin")
+    team.bob.manifest(flow="ETL")
+    team.bob.ok("deploy", "--offline")
+    assert "'etl/prod' at origin differs from 'ETL/prod' here only by case" in team.bob.fatal("pull", "origin")
+    assert "'ETL/prod' differs from 'etl/prod' at origin only by case" in team.bob.fatal("push", "origin")
+    team.bob.ok("delete", "--purge", "-y", "ETL/prod")
+    team.bob.manifest(flow="Etl")
+    assert "'Etl/prod' differs from 'etl/prod' only by case" in team.bob.fatal("deploy", "--offline")
+    team.bob.ok("pull", "origin")
+    assert team.bob.ok("fsck").out == ""
+
+
+def test_names_at_a_remote_that_a_file_system_may_confuse_are_not_taken_over(team: Team) -> None:
+    for clone, flow in ((team.ada, "etl"), (team.bob, "ETL")):
+        clone.manifest(flow=flow)
+        clone.ok("deploy", "--offline")
+        clone.ok("push", "origin")
+    carol = team.clone("carol")
+    assert "only by case or by Unicode form" in carol.fatal("pull", "origin")
+    carol.ok("pull", "origin", "etl/prod")
+    assert carol.live() == 1

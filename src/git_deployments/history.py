@@ -144,6 +144,13 @@ def names(repository: Repository) -> list[str]:
     return sorted({parsed.name for ref, _ in found if (parsed := parse_ref(ref))})
 
 
+def names_anywhere(repository: Repository) -> list[str]:
+    """As `names`, those last seen at remotes included."""
+    remote = repository.git.refs(f"{REMOTE_ROOT}**/{LOG}")
+    seen = {parsed.name for ref, _ in remote if (parsed := parse_ref(ref, remote_root(remote_of(ref))))}
+    return sorted(seen.union(names(repository)))
+
+
 def foresee_names(repository: Repository) -> None:
     """`names` will be asked for, and it does not matter if it looks earlier."""
     repository.git.foresee_refs(*_POSITIONS)

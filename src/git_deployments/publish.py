@@ -27,7 +27,7 @@ from git_deployments.history import (
     unknown,
 )
 from git_deployments.model import Event
-from git_deployments.names import encode, quoted, shown
+from git_deployments.names import encode, fold, quoted, shown
 from git_deployments.record import Record, check_writable, commit
 from git_deployments.refs import (
     LIVE,
@@ -126,6 +126,11 @@ def push(repository: Repository, remote: str, wanted: list[str] | None = None, e
     local = [state for state in local if state.refs.log]
     if found is None:
         _refuse_gone(remote, local, seen.gone)
+    fresh = [state.name for state in local if state.name not in seen.tracked]
+    if fresh:
+        taken = {fold(name): name for name in tracked(repository, remote)}
+        for name in fresh:
+            store.check_collision(taken, name, f" at {shown(remote)}")
 
     again = len(local) <= BY_NAME  # of more, one command line names no ref that may as well be left out
 

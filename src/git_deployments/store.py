@@ -21,7 +21,7 @@ from git_deployments.history import (
     UnknownDeployment,
     UnknownVersion,
     events,
-    names,
+    names_anywhere,
     pointer,
     previous,
     properties,
@@ -204,8 +204,8 @@ def deploying(repository: Repository, wishes: Mapping[str, Wish], reason: str) -
     def decide(state: State) -> Decision:
         if not state.exists:
             if not taken:
-                taken.update((fold(name), name) for name in (*wishes, *names(repository)))
-            _check_collision(taken, state.name)
+                taken.update((fold(name), name) for name in (*wishes, *names_anywhere(repository)))
+            check_collision(taken, state.name)
         return _deploy(repository, state, wishes[state.name], reason)
 
     return decide
@@ -467,11 +467,12 @@ def check_expected(repository: Repository, state: State, expect: str) -> None:
         raise wrong
 
 
-def _check_collision(taken: Mapping[str, str], name: str) -> None:
-    other = taken[fold(name)]
+def check_collision(taken: Mapping[str, str], name: str, where: str = "") -> None:
+    """`taken`: folded name to name. Raises `Collision`. `where`: the remote that has the other one, for the message."""
+    other = taken.get(fold(name), name)
     if other != name:
         raise Collision(
-            f"'{shown(name)}' differs from '{shown(other)}' only by case or by Unicode form, "
+            f"'{shown(name)}' differs from '{shown(other)}'{where} only by case or by Unicode form, "
             "which a file system may not tell apart; rename one of them"
         )
 
