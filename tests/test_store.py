@@ -229,6 +229,19 @@ def test_without_a_log_reads_answer_and_writes_refuse(versions: Project) -> None
         assert "pull first" in versions.fatal(*command)
 
 
+def test_with_versions_alone_reads_answer_and_writes_refuse(versions: Project) -> None:
+    for kind in ("log", "live"):
+        versions.git("update-ref", "-d", f"refs/deployments/etl/prod/{kind}")
+    assert [(row["live"], row["latest"]) for row in versions.ok("list", "--json").json] == [(None, 3)]
+    assert [row["number"] for row in versions.ok("versions", "prod", "--json").json] == [3, 2, 1]
+    assert "did you mean 'prod'" in versions.fatal("versions", "prid")
+    versions.manifest("d4")
+    for command in (["deploy"], ["promote", "prod"], ["update", "prod", "paused=true"]):
+        assert "pull first" in versions.fatal(*command)
+    versions.deploy("other", name="dev")
+    assert [row["number"] for row in versions.ok("versions", "prod", "--json").json] == [3, 2, 1]
+
+
 def test_an_index_ref_that_differs_from_the_log_is_named_and_stops_writes(versions: Project) -> None:
     refs = versions.refs()
     versions.git("update-ref", "refs/deployments/etl/prod/versions/1", refs["refs/deployments/etl/prod/versions/2"])

@@ -151,6 +151,11 @@ def names_anywhere(repository: Repository) -> list[str]:
     return sorted(seen.union(names(repository)))
 
 
+def _names_by_versions(repository: Repository) -> list[str]:
+    """As `names`, those that only have `versions/<n>` included; it grows with the number of versions."""
+    return sorted(name for name, refs in read_refs(repository, None).items() if refs._replace(sources={}) != NO_REFS)
+
+
 def foresee_names(repository: Repository) -> None:
     """`names` will be asked for, and it does not matter if it looks earlier."""
     repository.git.foresee_refs(*_POSITIONS)
@@ -176,6 +181,9 @@ def states(repository: Repository, wanted: Iterable[str] | None = None, index: b
     """
     wanted = None if wanted is None else list(wanted)
     found = read_refs(repository, wanted, index)
+    if not found and wanted is None and not index:  # perhaps versions alone are here, without log and `live`
+        index = True
+        found = read_refs(repository, wanted, index)
     result = _build_all(repository, found)
     for _ in range(_READINGS):
         doubtful = [state.name for state in result.values() if _doubtful(state)]
@@ -234,7 +242,8 @@ def named(repository: Repository, words: str, globs: bool = False) -> list[str]:
 
     if is_full_name(words) and repository.git.refs(log_ref(words), live_ref(words)):  # no need to list all
         return [words]
-    return matching(names(repository), words, globs, present)
+    found = matching(names(repository), words, globs, present)
+    return found or matching(_names_by_versions(repository), words, globs, present)
 
 
 def matching(
@@ -275,7 +284,7 @@ def choices(found: list[str]) -> str:
 
 def unknown(repository: Repository, words: str) -> UnknownDeployment:
     """The error for a name that no deployment has, with the nearest one that there is."""
-    known = names(repository)
+    known = names(repository) or _names_by_versions(repository)
     if not known:
         return UnknownDeployment(f"no deployment '{shown(words)}': this repository has none; {whence(repository)}")
     flow = [name for name in known if name.partition("/")[0] == words]
