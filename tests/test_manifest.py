@@ -576,6 +576,7 @@ def test_properties(lines: str, key: str, value: Json) -> None:
             "prefect.yaml:4: deployment 'etl', key 'job_variables': a mapping is expected",
         ),
         ("job_variables: {image: 'x@{{ $EMPTY }}'}", "key 'job_variables.image': the variable EMPTY is set but empty"),
+        ("flow_name: a/b", "key 'flow_name': '/' is not allowed; rename it"),
         ("flow_name: a&b", "key 'flow_name': bad name 'a&b': '&' is not allowed"),
         ("flow_name: '{{ $UNSET }}'", "key 'flow_name': the variable UNSET is not set"),
         ("version: ''", "key 'version': it is empty; write another one"),

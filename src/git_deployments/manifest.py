@@ -334,7 +334,8 @@ def _checked_half(half: str, spot: _Spot) -> str:
     if "{{" in half:
         raise spot.error("a template that is known only later cannot be part of a name; write it out")
     if "/" in half:
-        raise spot.error("'/' is not allowed, the flow's half of the name goes into 'flow_name'; rename it")
+        then = "" if spot.key == "flow_name" else ", the flow's half of the name goes into 'flow_name'"
+        raise spot.error(f"'/' is not allowed{then}; rename it")
     try:
         names.check(half)
     except names.BadName as error:
