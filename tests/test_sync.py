@@ -473,6 +473,8 @@ def test_a_live_moved_by_hand_at_the_hub_counts_where_something_is_unpublished_h
     agrees = shared.bob.live() == 1
     shared.hub.git("update-ref", LIVE, "refs/deployments/etl/prod/versions/1")
     shared.bob.ok("fetch")
+    assert shared.bob.ok("status", "--json").json[0]["moved"] is not agrees
+    assert ("live at origin is not what its log says" in shared.bob.ok("status").out) is not agrees
     if not agrees:
         line = shared.bob.fatal("push", code=4)
         assert line.endswith("pull first: git deployments pull origin etl/prod")
@@ -481,6 +483,7 @@ def test_a_live_moved_by_hand_at_the_hub_counts_where_something_is_unpublished_h
     before = shared.bob.refs()
     assert shared.bob.ok("pull").err == ""
     assert shared.bob.refs() == before
+    assert shared.bob.ok("status", "--json").json[0]["moved"] is False
     shared.bob.ok("push")
     shared.ada.ok("pull")
     assert same(shared.hub, shared.ada, shared.bob)

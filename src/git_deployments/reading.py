@@ -456,7 +456,7 @@ def _drift_lines(name: str, differing: list[Difference] | None) -> Iterator[str]
 
 STATUS_FIELDS = (
     "name", "live", "latest", "rolled_back", "held", "unrecorded", "leftovers", "problem",
-    "remote", "unpublished", "behind", "diverged", "server",
+    "remote", "unpublished", "behind", "diverged", "moved", "server",
 )  # fmt: skip
 
 
@@ -475,12 +475,15 @@ def _status_row(repository: Repository, state: State, remote: str | None, compar
         "unpublished": compared.unpublished if compared else None,
         "behind": compared.behind if compared else None,
         "diverged": bool(compared.unpublished and compared.behind) if compared else None,
+        "moved": compared.moved if compared else None,
     }
 
 
 def _standing_lines(name: str, remote: str, compared: Standing) -> Iterator[str]:
-    here, there = compared
+    here, there, moved = compared
     where, shell = shown(remote), f"{quoted(remote)} {quoted(name)}"
+    if moved:
+        yield f"{shown(name)}: live at {where} is not what its log says, and it counts; git deployments pull {shell}"
     if here and there:
         yield (f"{shown(name)}: diverged: {here} unpublished and {there} more at {where}; git deployments pull {shell}")
     elif here:

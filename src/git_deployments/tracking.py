@@ -180,18 +180,21 @@ class Standing(NamedTuple):
     """Events that are only here."""
     behind: int
     """Events that are only there."""
+    moved: bool = False
+    """See `overlooks`."""
 
 
 def standing(repository: Repository, state: State, there: Tracked | None) -> Standing:
     """Compare a deployment with what was last seen of it; `there` None: it was not."""
     here = state.refs.log
-    if there and there.log == here:
-        return Standing(0, 0)
-    seen = [there.log] if there else []
+    if there is None:
+        return Standing(len(unpublished(repository, here)) if here else 0, 0)
     if here is None:
-        return Standing(0, len(unpublished(repository, *seen)) if seen else 0)
-    behind = len(unpublished(repository, seen[0], here)) if seen else 0
-    return Standing(len(unpublished(repository, here, *seen)), behind)
+        return Standing(0, len(unpublished(repository, there.log)))
+    same = there.log == here
+    ours = [] if same else unpublished(repository, here, there.log)
+    behind = 0 if same else len(unpublished(repository, there.log, here))
+    return Standing(len(ours), behind, overlooks(repository, there, state.refs.live, ours))
 
 
 def unpublished_versions(repository: Repository, state: State) -> set[str]:
