@@ -492,6 +492,21 @@ def test_a_live_moved_by_hand_at_the_hub_counts_where_something_is_unpublished_h
     assert shared.hub.ok("fsck").out == ""
 
 
+@pytest.mark.parametrize("words", [(), ("rollback", "prod", "v1"), ("rollback", "prod", "v3")])
+def test_a_push_that_moved_live_alone_is_finished_by_the_next_one(shared: Team, words: tuple[str, ...]) -> None:
+    shared.bob.deploy("d4")
+    if words:
+        shared.bob.ok(*words)
+    shared.bob.git("push", "-q", "origin", f"+{LIVE}:{LIVE}")
+    shared.bob.ok("pull")
+    shared.bob.deploy("d5")
+    shared.bob.ok("push")
+    assert shared.hub.live() == 5
+    assert shared.hub.ok("fsck").out == ""
+    shared.ada.ok("pull")
+    assert same(shared.hub, shared.ada, shared.bob)
+
+
 def test_an_unpublished_move_is_contested_by_a_live_moved_by_hand_at_the_hub(shared: Team) -> None:
     shared.bob.ok("rollback", "prod", "-m", "bad totals")
     shared.hub.git("update-ref", LIVE, "refs/deployments/etl/prod/versions/1")

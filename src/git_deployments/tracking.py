@@ -148,9 +148,8 @@ def overlooks(repository: Repository, there: Tracked, live: str | None, ours: li
     """
     if there.live == live or parse_event(repository.reading.object(there.log)).live_commit == there.live:
         return False
-    taken_up = bool(ours) and ours[-1].live_commit == there.live
-    # A torn push leaves versions of ours live there before its log tells of them.
-    return not taken_up and all(event.number is None or event.latest_commit != there.live for event in ours)
+    # A push of ours that ended between the refs leaves there what one of these events made live.
+    return all(event.live_commit != there.live for event in ours)
 
 
 def only_from(repository: Repository, tip: str, others: Sequence[str]) -> list[str]:
