@@ -322,3 +322,34 @@ def test_a_full_disk_is_one_line_and_changes_nothing(versions: Project, argument
     assert [line for line in done.stderr.splitlines() if line.startswith("fatal: ")] == done.stderr.splitlines()[-1:]
     assert versions.refs() == before
     assert not list((versions.path / ".git/refs").glob("**/*.lock"))
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "_socket":  # which a module in C imports, on the way to libgit2
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+            print("interrupted")
+
+
+from git_deployments import cli
+
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["git-deployments", "deploy"]
+cli.main()
+"""
+
+
+@pytest.mark.skipif(HASH != "sha1", reason="libgit2 opens no SHA-256 repository")
+def test_an_interrupt_while_libgit2_is_imported_is_an_interrupt(project: Project) -> None:
+    project.manifest()
+    before = project.refs()
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], cwd=project.path, capture_output=True, text=True)
+    assert done.stdout == "interrupted\n", done
+    assert "Traceback" not in done.stderr
+    assert done.returncode in (130, -2)
+    assert project.refs() == before

@@ -10,9 +10,11 @@ Whichever it is, the objects are on disk and flushed after `finish`, and no ref 
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` itself imports too much
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from git_deployments.errors import DeploymentsError
@@ -112,11 +114,25 @@ class Loose:
         """Nothing is left to do: each was durable when its id came back."""
 
 
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """^C is heard afterwards. Below, modules in C make an import error of one that comes while they import others."""
+    if not hasattr(_signal, "pthread_sigmask"):
+        yield
+        return
+    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGINT,))
+    try:
+        yield
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+
+
 class Odb:
     """Loose objects through libgit2, which checks no reference between them and needs no open repository."""
 
     def __init__(self, directory: str) -> None:
-        import pygit2
+        with _uninterrupted():
+            import pygit2
 
         pygit2.settings.enable_fsync_gitdir(True)
         self._kinds = {
