@@ -50,6 +50,8 @@ _TOGETHER = 250
 """Deployments whose objects are read together."""
 _SHARED = 200
 """Deployments that are checked sooner by two processes than by one."""
+_OURS = 53
+"""Percent that this process checks; the other one has to start."""
 _LONG = 100
 """Refs of a deployment whose versions are read along their chain."""
 _FEW = 24
@@ -80,10 +82,9 @@ def parse_push(lines: bytes) -> list[RefChange]:
     """What git tells a receiving hook: `<old> <new> <ref>` lines (git manual, githooks). Raises `BadPush`."""
     changes = []
     for line in text(lines).split("\n"):
-        old, _, rest = line.partition(" ")
-        new, _, ref = rest.partition(" ")
-        if ref:
-            changes.append(RefChange(ref, _or_none(new), _or_none(old)))
+        words = line.split(" ", 2)
+        if len(words) == 3 and words[2]:
+            changes.append(RefChange(words[2], _or_none(words[1]), _or_none(words[0])))
         elif line:
             raise BadPush(f"'{shown(line[:100])}' is no 'old new ref' line of a push; git runs this hook, not people")
     return changes
@@ -171,8 +172,8 @@ def _checked(repository: Repository, rules: Rules, pushes: list[_Push]) -> Itera
 
 def _halves(things: list[_Thing]) -> tuple[list[_Thing], list[_Thing]]:
     """What is for this process, and what for another one."""
-    middle = len(things) // 2 if len(things) >= _SHARED and beside.possible() else len(things)
-    return things[:middle], things[middle:]
+    ours = len(things) * _OURS // 100 if len(things) >= _SHARED and beside.possible() else len(things)
+    return things[:ours], things[ours:]
 
 
 def _told(found: Iterable[_Checked]) -> list[tuple[str, list[str], list[tuple[str, str, str, bool]]]]:
@@ -294,9 +295,10 @@ def _with_log(repository: Repository, rules: Rules, push: _Push, marks: list[Mar
     if push.touches(LIVE) or push.touches(LOG):
         yield from _live_problems(push, found.newest)
     history = _History(repository, found.newest, known, found.chain)
-    history.learn({number for kind in (VERSIONS, SOURCES) for number, _ in push.numbered(kind)})
-    yield from _version_problems(rules, push, history)
-    yield from _source_problems(push, history)
+    versions, sources = push.numbered(VERSIONS), push.numbered(SOURCES)
+    history.learn({number for number, _ in (*versions, *sources)})
+    yield from _version_problems(rules, versions, history)
+    yield from _source_problems(sources, history)
 
 
 def _incoming(repository: Repository, push: _Push, known: Event | None, settings: Settings) -> Incoming:
@@ -399,8 +401,8 @@ class _History(NamedTuple):
         return self.chain.get(number)
 
 
-def _version_problems(rules: Rules, push: _Push, history: _History) -> Iterator[str]:
-    for number, (_, new, old) in push.numbered(VERSIONS):
+def _version_problems(rules: Rules, moved: list[tuple[int, RefChange]], history: _History) -> Iterator[str]:
+    for number, (_, new, old) in moved:
         recorded = history.version(number)
         if new is None:
             yield from _removal_problems(rules, history, f"versions/{number}", number, old)
@@ -424,8 +426,7 @@ def _removal_problems(rules: Rules, history: _History, ref: str, number: int, ol
         yield f"{ref} may not be removed: it is live"
 
 
-def _source_problems(push: _Push, history: _History) -> Iterator[str]:
-    moved = push.numbered(SOURCES)
+def _source_problems(moved: list[tuple[int, RefChange]], history: _History) -> Iterator[str]:
     kinds = _kinds(history.repository, [change.new for _, change in moved if change.new])
     for number, (_, new, _) in moved:
         recorded = history.version(number)
