@@ -196,15 +196,20 @@ def test_a_live_removed_by_plain_git_means_nothing_is_live(versions: Project) ->
     assert actions(versions)[-2:] == [("adopt", None, 3, None), ("promote", None, None, 2)]
 
 
+def v4_beyond_the_log(versions: Project) -> str:
+    """Make v4 and put `live` and the log back to v3; its commit."""
+    before = versions.refs()
+    versions.deploy("d4")
+    for ref in ("refs/deployments/etl/prod/live", "refs/deployments/etl/prod/log"):
+        versions.git("update-ref", ref, before[ref])
+    return versions.refs()["refs/deployments/etl/prod/versions/4"]
+
+
 @pytest.mark.parametrize("refs_that_moved", [("versions/4",), ("versions/4", "live"), ("live",)])
 def test_what_a_killed_write_left_is_adopted_with_its_number(
     versions: Project, refs_that_moved: tuple[str, ...]
 ) -> None:
-    before = versions.refs()
-    versions.deploy("d4")
-    made = versions.refs()["refs/deployments/etl/prod/versions/4"]
-    for ref in ("live", "log"):
-        versions.git("update-ref", f"refs/deployments/etl/prod/{ref}", before[f"refs/deployments/etl/prod/{ref}"])
+    made = v4_beyond_the_log(versions)
     versions.git("update-ref", "-d", "refs/deployments/etl/prod/versions/4")
     for ref in refs_that_moved:
         versions.git("update-ref", f"refs/deployments/etl/prod/{ref}", made)
@@ -259,11 +264,7 @@ def test_an_index_ref_beyond_the_log_at_a_version_of_another_number_is_named_and
     versions: Project, number: int
 ) -> None:
     """The next version of that number would get no ref of its own."""
-    before = versions.refs()
-    versions.deploy("d4")
-    v4 = versions.refs()["refs/deployments/etl/prod/live"]
-    for kind in ("live", "log"):
-        versions.git("update-ref", f"refs/deployments/etl/prod/{kind}", before[f"refs/deployments/etl/prod/{kind}"])
+    v4 = v4_beyond_the_log(versions)
     versions.git("update-ref", f"refs/deployments/etl/prod/versions/{number + 1}", v4)
     versions.manifest("d5")
     for command in (["deploy"], ["update", "prod", "paused=true"], ["versions", "prod"]):
